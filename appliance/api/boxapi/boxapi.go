@@ -1,0 +1,154 @@
+// Package boxapi is the API of boxd, the manager of the machine: its name,
+// time zone, network, disks, clock and power. It is served on Socket, which
+// root alone may use.
+//
+//	GET  /v1/status     Status
+//	GET  /v1/settings   Settings
+//	PUT  /v1/settings   Settings in and out; checked, applied and kept, or refused whole
+//	GET  /v1/timezones  []string
+//	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
+//
+// The package holds types, the glue of the server and the client; boxd decides.
+package boxapi
+
+import (
+	"context"
+	"time"
+)
+
+// Socket is where boxd listens on the box.
+const Socket = "/run/boxd.sock"
+
+// Service is what boxd offers; Client is the same over the socket.
+type Service interface {
+	Status(ctx context.Context) (*Status, error)
+	Settings(ctx context.Context) (*Settings, error)
+	// SetSettings checks, applies and keeps all of s. Its error is a
+	// *wire.Error of code invalid that names the field when s is refused.
+	SetSettings(ctx context.Context, s Settings) (*Settings, error)
+	// Timezones lists the names that Settings.Timezone may have.
+	Timezones(ctx context.Context) ([]string, error)
+	// PowerOff and Reboot return when the request is accepted.
+	PowerOff(ctx context.Context, req StopRequest) error
+	Reboot(ctx context.Context, req StopRequest) error
+}
+
+// Status is the state of the machine.
+type Status struct {
+	Version     string      `json:"version"`
+	Hostname    string      `json:"hostname"`
+	Timezone    string      `json:"timezone"`
+	Kernel      string      `json:"kernel"`       // release, such as 6.1.0-56-amd64
+	Uptime      float64     `json:"uptime"`       // seconds
+	BootSeconds float64     `json:"boot_seconds"` // kernel start to mail served; 0 until then
+	Board       string      `json:"board"`        // the image's board, such as generic-x86_64
+	Machine     string      `json:"machine"`      // vendor and product as the firmware says
+	Interfaces  []Interface `json:"interfaces"`
+	Disks       []Disk      `json:"disks"`
+	Data        Volume      `json:"data"`
+	Clock       Clock       `json:"clock"`
+	Provision   Provision   `json:"provision"`
+	// MissingFirmware are the files that drivers asked for and did not get.
+	MissingFirmware []string `json:"missing_firmware,omitempty"`
+	// Problems are sentences about what is wrong now.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Interface is a network interface with a wire or a radio; lo is left out.
+type Interface struct {
+	Name      string    `json:"name"`
+	MAC       string    `json:"mac"`
+	Driver    string    `json:"driver,omitempty"`
+	Link      bool      `json:"link"`            // a carrier is there
+	Speed     int       `json:"speed,omitempty"` // Mbit/s where known
+	Mode      string    `json:"mode"`            // ModeDHCP, ModeStatic, or empty: not configured
+	Addresses []string  `json:"addresses"`       // with prefix length, such as 192.0.2.5/24
+	Gateway   string    `json:"gateway,omitempty"`
+	DNS       []string  `json:"dns,omitempty"`
+	Lease     *Lease    `json:"lease,omitempty"` // by DHCP
+	Since     time.Time `json:"since,omitzero"`  // of the present addresses
+}
+
+// Lease is what the DHCP server granted.
+type Lease struct {
+	Server  string    `json:"server"`
+	Expires time.Time `json:"expires"`
+}
+
+// Roles of a Disk.
+const (
+	RoleSystem = "system" // holds the partitions of the running box
+	RoleOther  = "other"
+)
+
+// Disk is a whole disk.
+type Disk struct {
+	Name      string `json:"name"` // as under /dev, such as nvme0n1
+	Model     string `json:"model,omitempty"`
+	Serial    string `json:"serial,omitempty"`
+	Size      int64  `json:"size"` // octets
+	Removable bool   `json:"removable,omitempty"`
+	Role      string `json:"role"`
+}
+
+// Volume is the file system that mail is kept on.
+type Volume struct {
+	Mounted bool  `json:"mounted"`
+	Size    int64 `json:"size"`  // octets
+	Free    int64 `json:"free"`  // octets, for the mail store
+	Grown   int64 `json:"grown"` // octets gained at this boot
+}
+
+// Clock is how the box knows the time.
+type Clock struct {
+	Synced bool      `json:"synced"`
+	Source string    `json:"source,omitempty"` // the server that answered last
+	Time   time.Time `json:"time"`
+	Offset float64   `json:"offset"` // seconds the clock was behind at the last answer
+	LastOK time.Time `json:"last_ok,omitzero"`
+}
+
+// States of a Provision.
+const (
+	ProvisionNone    = "none"    // no file was found
+	ProvisionPending = "pending" // read; the mail part is not applied yet
+	ProvisionApplied = "applied"
+	ProvisionInvalid = "invalid" // refused; Error says why
+)
+
+// Provision is what became of a provisioning file.
+type Provision struct {
+	State  string `json:"state"`
+	Source string `json:"source,omitempty"` // where the file was found
+	Error  string `json:"error,omitempty"`
+}
+
+// Network modes.
+const (
+	ModeDHCP   = "dhcp"
+	ModeStatic = "static"
+)
+
+// Settings are what a person decides about the machine. An empty Hostname or
+// Timezone in PUT means the default (pillarbox, UTC).
+type Settings struct {
+	Hostname string   `json:"hostname"` // fully qualified where mail needs it, such as mail.example.org
+	Timezone string   `json:"timezone"` // of the time zone database, such as Europe/Berlin
+	Network  Network  `json:"network"`
+	NTP      []string `json:"ntp,omitempty"` // servers; empty: those of the lease, else the default pool
+}
+
+// Network is how the box gets its addresses. The zero value is DHCP on every
+// wired interface.
+type Network struct {
+	Mode      string   `json:"mode"`                // ModeDHCP (also empty) or ModeStatic
+	Interface string   `json:"interface,omitempty"` // empty: all by DHCP; static: the first with a link
+	Address   string   `json:"address,omitempty"`   // static: with prefix length, such as 192.0.2.5/24
+	Gateway   string   `json:"gateway,omitempty"`   // static; empty: none
+	DNS       []string `json:"dns,omitempty"`       // static: resolvers; DHCP: instead of the lease's
+}
+
+// StopRequest says who wants the box stopped, for the log.
+type StopRequest struct {
+	Reason string `json:"reason,omitempty"`
+}

@@ -1,0 +1,87 @@
+package boxapi
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http/httptest"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"pillarbox/appliance/api/wire"
+)
+
+// fake answers with fixed values and keeps what it was asked.
+type fake struct {
+	settings Settings
+	asked    []StopRequest
+}
+
+var status = Status{
+	Version: "1", Hostname: "box", Uptime: 3.5,
+	Interfaces: []Interface{{Name: "eth0", Link: true, Addresses: []string{"192.0.2.5/24"}, Lease: &Lease{Server: "192.0.2.1"}}},
+	Disks:      []Disk{{Name: "sda", Size: 1 << 40, Role: RoleSystem}},
+	Clock:      Clock{Synced: true, Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+}
+
+func (f *fake) Status(context.Context) (*Status, error)     { s := status; return &s, nil }
+func (f *fake) Settings(context.Context) (*Settings, error) { return &f.settings, nil }
+func (f *fake) Timezones(context.Context) ([]string, error) { return []string{"UTC"}, nil }
+func (f *fake) PowerOff(_ context.Context, r StopRequest) error {
+	f.asked = append(f.asked, r)
+	return nil
+}
+func (f *fake) Reboot(_ context.Context, r StopRequest) error {
+	f.asked = append(f.asked, r)
+	return nil
+}
+
+func (f *fake) SetSettings(_ context.Context, s Settings) (*Settings, error) {
+	if s.Hostname == "bad host" {
+		return nil, wire.Invalid("hostname", "must not hold a space")
+	}
+	f.settings = s
+	return &f.settings, nil
+}
+
+func TestClientAndHandlerAgree(t *testing.T) {
+	f := new(fake)
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(Handler(f))
+	srv.Listener = l
+	srv.Start()
+	defer srv.Close()
+	c := NewClient(path)
+	defer c.Close()
+	ctx := t.Context()
+
+	check := func(what string, got any, err error, want any) {
+		t.Helper()
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", what, got, err, want)
+		}
+	}
+	s, err := c.Status(ctx)
+	check("status", s, err, &status)
+	in := Settings{Hostname: "mail.example.org", Timezone: "Europe/Berlin", Network: Network{Mode: ModeStatic, Address: "192.0.2.5/24", DNS: []string{"192.0.2.1"}}}
+	out, err := c.SetSettings(ctx, in)
+	check("set settings", out, err, &in)
+	out, err = c.Settings(ctx)
+	check("settings", out, err, &in)
+	tz, err := c.Timezones(ctx)
+	check("time zones", tz, err, []string{"UTC"})
+	check("poweroff", nil, c.PowerOff(ctx, StopRequest{Reason: "r"}), nil)
+	check("reboot", nil, c.Reboot(ctx, StopRequest{}), nil)
+	check("asked", f.asked, nil, []StopRequest{{Reason: "r"}, {}})
+
+	var e *wire.Error
+	if _, err := c.SetSettings(ctx, Settings{Hostname: "bad host"}); !errors.As(err, &e) || e.Field != "hostname" {
+		t.Errorf("bad settings: %v", err)
+	}
+}

@@ -1,0 +1,46 @@
+package boxapi
+
+import (
+	"context"
+
+	"pillarbox/appliance/api/wire"
+)
+
+// Client calls boxd over its socket.
+type Client struct{ wire *wire.Client }
+
+var _ Service = (*Client)(nil)
+
+// NewClient returns a client of the socket at path, usually Socket.
+func NewClient(path string) *Client { return &Client{wire.NewClient(path)} }
+
+// Close closes the connections that are kept for reuse.
+func (c *Client) Close() { c.wire.Close() }
+
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	s := new(Status)
+	return s, c.wire.Get(ctx, "/v1/status", s)
+}
+
+func (c *Client) Settings(ctx context.Context) (*Settings, error) {
+	s := new(Settings)
+	return s, c.wire.Get(ctx, "/v1/settings", s)
+}
+
+func (c *Client) SetSettings(ctx context.Context, in Settings) (*Settings, error) {
+	s := new(Settings)
+	return s, c.wire.Put(ctx, "/v1/settings", in, s)
+}
+
+func (c *Client) Timezones(ctx context.Context) (list []string, err error) {
+	err = c.wire.Get(ctx, "/v1/timezones", &list)
+	return list, err
+}
+
+func (c *Client) PowerOff(ctx context.Context, req StopRequest) error {
+	return c.wire.Post(ctx, "/v1/poweroff", req, nil)
+}
+
+func (c *Client) Reboot(ctx context.Context, req StopRequest) error {
+	return c.wire.Post(ctx, "/v1/reboot", req, nil)
+}

@@ -1,0 +1,43 @@
+package boxapi
+
+import (
+	"net/http"
+
+	"pillarbox/appliance/api/wire"
+)
+
+// Handler serves s.
+func Handler(s Service) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /v1/status", wire.Handle(func(r *http.Request) (any, error) {
+		return s.Status(r.Context())
+	}))
+	mux.Handle("GET /v1/settings", wire.Handle(func(r *http.Request) (any, error) {
+		return s.Settings(r.Context())
+	}))
+	mux.Handle("PUT /v1/settings", wire.Handle(func(r *http.Request) (any, error) {
+		var in Settings
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return s.SetSettings(r.Context(), in)
+	}))
+	mux.Handle("GET /v1/timezones", wire.Handle(func(r *http.Request) (any, error) {
+		return s.Timezones(r.Context())
+	}))
+	mux.Handle("POST /v1/poweroff", wire.Handle(func(r *http.Request) (any, error) {
+		var req StopRequest
+		if err := wire.DecodeOptional(r, &req); err != nil {
+			return nil, err
+		}
+		return nil, s.PowerOff(r.Context(), req)
+	}))
+	mux.Handle("POST /v1/reboot", wire.Handle(func(r *http.Request) (any, error) {
+		var req StopRequest
+		if err := wire.DecodeOptional(r, &req); err != nil {
+			return nil, err
+		}
+		return nil, s.Reboot(r.Context(), req)
+	}))
+	return mux
+}

@@ -1,0 +1,109 @@
+// Package initapi is the API of init, the first process of the box: which
+// services run, what they say, what went wrong on the way up, and how to stop
+// the box in order. It is served on Socket, which root alone may use.
+//
+//	GET  /v1/status    Status
+//	GET  /v1/services  []ServiceStatus
+//	GET  /v1/log       []LogLine; ?service=NAME (all without), ?lines=N
+//	GET  /v1/events    []Event
+//	POST /v1/services/{name}/restart
+//	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
+//
+// The package holds types, the glue of the server and the client; init decides.
+package initapi
+
+import (
+	"context"
+	"time"
+)
+
+// Socket is where init listens on the box.
+const Socket = "/run/init.sock"
+
+// States of a service.
+const (
+	StateWaiting  = "waiting"  // for a service that must be ready before it
+	StateStarting = "starting" // runs, not yet ready
+	StateRunning  = "running"  // runs and is ready
+	StateBackoff  = "backoff"  // died; will be started again at the end of a pause
+	StateFailed   = "failed"   // keeps dying; still tried, at the longest pause
+	StateStopped  = "stopped"  // stopped on purpose
+)
+
+// Service is what init offers; Client is the same over the socket.
+type Service interface {
+	Status(ctx context.Context) (*Status, error)
+	Services(ctx context.Context) ([]ServiceStatus, error)
+	// Log returns the last lines (0: all kept) of one service, or of all,
+	// merged by time, when service is empty.
+	Log(ctx context.Context, service string, lines int) ([]LogLine, error)
+	Events(ctx context.Context) ([]Event, error)
+	Restart(ctx context.Context, service string) error
+	// PowerOff and Reboot return when the request is accepted; stopping takes
+	// up to half a minute more.
+	PowerOff(ctx context.Context, req StopRequest) error
+	Reboot(ctx context.Context, req StopRequest) error
+}
+
+// Status is the state of the box as init knows it.
+type Status struct {
+	Version     string  `json:"version"`
+	Serving     bool    `json:"serving"`      // mail is served, or was since boot
+	BootSeconds float64 `json:"boot_seconds"` // kernel start to mail served; 0 until then
+	Stopping    bool    `json:"stopping"`
+	State       Volume  `json:"state"`
+	Data        Volume  `json:"data"`
+	ESP         Volume  `json:"esp"`
+	// Problems are sentences about what is wrong since boot and still is.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Volume is a file system that init mounts.
+type Volume struct {
+	Mounted   bool   `json:"mounted"`
+	ReadOnly  bool   `json:"read_only"`
+	Device    string `json:"device,omitempty"` // as under /dev, such as sda4
+	Disk      string `json:"disk,omitempty"`   // the whole disk, such as sda
+	Size      int64  `json:"size"`             // of the file system, octets
+	Free      int64  `json:"free"`             // for its users, octets
+	Grown     int64  `json:"grown"`            // octets gained at this boot
+	FSErrors  int    `json:"fs_errors"`        // errors the superblock has counted
+	LastError string `json:"last_error,omitempty"`
+}
+
+// ServiceStatus is the state of one service.
+type ServiceStatus struct {
+	Name     string    `json:"name"`
+	State    string    `json:"state"`
+	PID      int       `json:"pid,omitempty"`
+	Restarts int       `json:"restarts"`
+	Since    time.Time `json:"since"` // of the present state
+	LastExit string    `json:"last_exit,omitempty"`
+}
+
+// LogLine is one line a service wrote.
+type LogLine struct {
+	Time    time.Time `json:"time"`
+	Service string    `json:"service"`
+	Text    string    `json:"text"`
+}
+
+// Levels of an Event.
+const (
+	LevelInfo  = "info"
+	LevelWarn  = "warn"
+	LevelAlert = "alert" // somebody must look
+)
+
+// Event is something that happened and that a person may want to know.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Level   string    `json:"level"`
+	Service string    `json:"service,omitempty"`
+	Text    string    `json:"text"`
+}
+
+// StopRequest says who wants the box stopped, for the log.
+type StopRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
