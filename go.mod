@@ -2,7 +2,10 @@ module pillarbox
 
 go 1.26.0
 
-require github.com/ulikunitz/xz v0.5.17
+require (
+	github.com/ulikunitz/xz v0.5.17
+	golang.org/x/sys v0.49.0
+)
 
 require (
 	charm.land/bubbles/v2 v2.2.1 // indirect
@@ -77,7 +80,6 @@ require (
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect

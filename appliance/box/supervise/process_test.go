@@ -1,0 +1,155 @@
+package supervise
+
+import (
+	"context"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lines collects what processes say until they close it.
+type lines struct {
+	sync.Mutex
+	strings.Builder
+	closed chan struct{}
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.Builder.Write(p)
+}
+
+func (l *lines) Close() error { close(l.closed); return nil }
+
+func (l *lines) text() string {
+	<-l.closed
+	l.Lock()
+	defer l.Unlock()
+	return l.String()
+}
+
+func newProcesses(t *testing.T) (*Processes, *lines) {
+	out := &lines{closed: make(chan struct{})}
+	ps := NewProcesses(func(string) io.WriteCloser { return out })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { ps.Reap(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return ps, out
+}
+
+func shell(script string) *Spec {
+	return &Spec{Name: "s", Command: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin", "X=1"}}
+}
+
+func TestProcessOutputAndExit(t *testing.T) {
+	for _, tt := range []struct{ name, script, exit, out string }{
+		{"ends", "echo out; echo err >&2; exit 3", "exit status 3", "out\nerr\n"},
+		{"killed", "kill -SEGV $$", "killed by SIGSEGV", ""},
+		{"own environment alone", "echo $X $HOME", "exit status 0", "1\n"},
+		{"no input", "cat; pwd", "exit status 0", "/\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ps, out := newProcesses(t)
+			p, err := ps.Start(shell(tt.script))
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "exit", p.Wait().String(), tt.exit)
+			check(t, "output", out.text(), tt.out)
+		})
+	}
+}
+
+func TestProcessSignalReachesChildren(t *testing.T) {
+	ps, out := newProcesses(t)
+	p, err := ps.Start(shell("sleep 1000 & sleep 1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "exit", p.Wait().String(), "killed by SIGKILL")
+	out.text() // returns once nobody holds the output any more
+}
+
+func TestProcessFaults(t *testing.T) {
+	ps, _ := newProcesses(t)
+	for _, s := range []*Spec{
+		{Name: "s", Command: []string{"/no/such/program"}},
+		{Name: "s", Command: []string{"/no/such/program"}, NoNewPrivs: true},
+		{Name: "s", Command: []string{"/bin/sh"}, TTY: "/no/such/tty"},
+	} {
+		if _, err := ps.Start(s); err == nil || !os.IsNotExist(unwrapAll(err)) {
+			t.Errorf("%v: got %v", s.Command, err)
+		}
+	}
+}
+
+func unwrapAll(err error) error {
+	for {
+		u, ok := err.(interface{ Unwrap() error })
+		if !ok || u.Unwrap() == nil {
+			return err
+		}
+		err = u.Unwrap()
+	}
+}
+
+// TestPrivileges starts a process as maild is started. Who is not root can
+// only show the part that needs no rights.
+func TestPrivileges(t *testing.T) {
+	const netBindService = 10
+	ps, out := newProcesses(t)
+	s := shell("grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|NoNewPrivs):' /proc/self/status")
+	s.NoNewPrivs = true
+	want := `NoNewPrivs:\s+1\n`
+	if os.Getuid() == 0 {
+		s.UID, s.GID, s.Ambient = 1000, 1000, []uintptr{netBindService}
+		want = `Uid:\s+1000\s+1000\s+1000\s+1000\nGid:\s+1000\s+1000\s+1000\s+1000\nGroups:\s*\n` +
+			`CapEff:\s+0000000000000400\n(?s:.*)NoNewPrivs:\s+1\n`
+	}
+	p, err := ps.Start(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "exit", p.Wait().String(), "exit status 0")
+	if got := out.text(); !regexp.MustCompile(want).MatchString(got) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// The supervisor itself keeps what it has.
+	self, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil || !regexp.MustCompile(`NoNewPrivs:\s+0`).Match(self) {
+		t.Errorf("our own thread: %s, %v", self, err)
+	}
+}
+
+// TestSupervisesProcesses joins the two halves once.
+func TestSupervisesProcesses(t *testing.T) {
+	ps, _ := newProcesses(t)
+	h := newHarness()
+	h.Supervisor.runner = ps
+	ps.output = func(string) io.WriteCloser { return &lines{closed: make(chan struct{})} }
+	s := *shell("trap 'exit 0' TERM; while :; do sleep 0.05; done")
+	s.StopWithin = 5 * time.Second
+	h.Add(s)
+	<-h.Ready("s")
+	first := h.Status()[0].PID
+	if err := unix.Kill(first, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for h.Status()[0].PID == first || h.Status()[0].State != "running" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	check(t, "last exit", h.Status()[0].LastExit, "killed by SIGKILL")
+	h.Stop(t.Context())
+	check(t, "end", h.Status()[0].State, "stopped")
+}

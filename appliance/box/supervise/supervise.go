@@ -1,0 +1,541 @@
+// Package supervise runs the services of the box: it starts them in order,
+// starts them again when they die, and stops them in reverse order.
+//
+// A service is one process. It waits for what Spec.After names, is started,
+// and counts as ready once Spec.Ready succeeds. When it dies it is started
+// again after a pause that doubles from 200 ms to 30 s and is short again once
+// a run has lasted a minute. After five deaths in a row it is failed: that is
+// told once, as an alert, and it is tried on at the longest pause.
+//
+// Invariants: a service that dies, hangs or keeps dying delays no other beyond
+// Spec.Patience; no fault of a service ends the supervisor, a panic of its own
+// code included; each event is told once.
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/wire"
+)
+
+const (
+	// firstPause is short, since most deaths are one of a kind and people wait.
+	firstPause = 200 * time.Millisecond
+
+	// longestPause keeps a service that cannot run from using up the box, and
+	// is short enough that a cause put right is noticed soon.
+	longestPause = 30 * time.Second
+
+	// stableAfter is the length of a run that clears the count of deaths.
+	stableAfter = time.Minute
+
+	// failedAfter deaths in a row are no accident any more.
+	failedAfter = 5
+
+	// readyPoll is the time between two questions whether a service is ready;
+	// readyCall bounds one question.
+	readyPoll = 100 * time.Millisecond
+	readyCall = 5 * time.Second
+
+	// killWait is how long a killed process may take to be gone. Longer means
+	// that it hangs in the kernel, on a dead disk most likely.
+	killWait = 5 * time.Second
+)
+
+// Spec describes a service. Name and Command must be set.
+type Spec struct {
+	Name    string
+	Command []string // path of the program and its arguments
+	Env     []string
+
+	// UID and GID that the process gets, 0 for root; Ambient are the
+	// capabilities it keeps when it is not root (numbers of capabilities(7)).
+	// NoNewPrivs keeps it and its children from ever gaining more.
+	UID, GID   uint32
+	Ambient    []uintptr
+	NoNewPrivs bool
+
+	// TTY makes the terminal of that path the process's standard input and
+	// output and its controlling terminal. Standard error is logged as ever.
+	TTY string
+
+	// After names services that must be ready, and milestones (see Reach)
+	// that must be reached, before the first start.
+	After []string
+
+	// Patience bounds the wait for services in After that do not become
+	// ready, unless it is 0. A milestone is waited for without bound.
+	Patience time.Duration
+
+	// Ready returns nil when the service does its work. It is asked again and
+	// again. Without it the service is ready once it is started.
+	Ready func(ctx context.Context) error
+
+	// StopWithin is how long the process may take to end after SIGTERM,
+	// before it is killed.
+	StopWithin time.Duration
+}
+
+// Runner starts processes.
+type Runner interface {
+	// Start starts the process of spec. What it writes to standard output and
+	// error is logged under the service's name.
+	Start(spec *Spec) (Process, error)
+}
+
+// Process is one that runs.
+type Process interface {
+	PID() int
+	// Wait returns when the process has ended. It is called once.
+	Wait() Exit
+	// Signal sends sig to the process and all its children.
+	Signal(sig unix.Signal) error
+}
+
+// Exit says how a process ended.
+type Exit struct {
+	Code   int         // when it ended by itself
+	Signal unix.Signal // when it was killed, else 0
+	Err    error       // when it could not be started
+}
+
+func (e Exit) String() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Signal != 0:
+		return "killed by " + unix.SignalName(e.Signal)
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// Supervisor runs services. Its methods may be called from several goroutines.
+type Supervisor struct {
+	runner Runner
+	tell   func(initapi.Event)
+	log    *slog.Logger
+
+	mu         sync.Mutex
+	services   []*service // in the order they were added
+	milestones map[string]chan struct{}
+	stopping   bool
+}
+
+// New returns a supervisor without services. tell is called with what a person
+// may want to know; it must not block and not call the supervisor.
+func New(runner Runner, tell func(initapi.Event), log *slog.Logger) *Supervisor {
+	return &Supervisor{runner: runner, tell: tell, log: log, milestones: map[string]chan struct{}{}}
+}
+
+// Add takes on a service and begins to run it. Services named in its After
+// must be added before it; other names are milestones.
+func (s *Supervisor) Add(spec Spec) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	svc := &service{
+		Spec:    spec,
+		sup:     s,
+		stop:    cancel,
+		done:    make(chan struct{}),
+		ready:   make(chan struct{}),
+		release: make(chan struct{}),
+		restart: make(chan struct{}, 1),
+		status:  initapi.ServiceStatus{Name: spec.Name, State: initapi.StateWaiting, Since: time.Now()},
+	}
+	for _, name := range spec.After {
+		if other := s.find(name); other != nil {
+			svc.after = append(svc.after, other)
+		} else {
+			svc.milestones = append(svc.milestones, s.milestone(name))
+		}
+	}
+	s.services = append(s.services, svc)
+	go svc.run(ctx)
+}
+
+// Reach marks a milestone as reached, so that the services that wait for it
+// go on. Reaching it again does nothing.
+func (s *Supervisor) Reach(milestone string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch := s.milestone(milestone)
+	select {
+	case <-ch:
+	default:
+		close(ch)
+	}
+}
+
+// milestone returns the channel that is closed once name is reached. s.mu is held.
+func (s *Supervisor) milestone(name string) chan struct{} {
+	ch := s.milestones[name]
+	if ch == nil {
+		ch = make(chan struct{})
+		s.milestones[name] = ch
+	}
+	return ch
+}
+
+// find returns the service of that name, or nil. s.mu is held.
+func (s *Supervisor) find(name string) *service {
+	for _, svc := range s.services {
+		if svc.Name == name {
+			return svc
+		}
+	}
+	return nil
+}
+
+// Ready returns a channel that is closed once the service has been ready for
+// the first time; nil, which blocks for ever, when there is no such service.
+func (s *Supervisor) Ready(name string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if svc := s.find(name); svc != nil {
+		return svc.ready
+	}
+	return nil
+}
+
+// Status returns the state of all services in the order they were added.
+func (s *Supervisor) Status() []initapi.ServiceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]initapi.ServiceStatus, 0, len(s.services))
+	for _, svc := range s.services {
+		list = append(list, svc.status)
+	}
+	return list
+}
+
+// Restart ends the process of a service, if one runs, and starts it anew
+// without a pause.
+func (s *Supervisor) Restart(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.find(name)
+	switch {
+	case svc == nil:
+		return wire.NotFound("there is no service %q", name)
+	case s.stopping:
+		return wire.Conflict("the box is stopping")
+	}
+	select {
+	case svc.restart <- struct{}{}:
+	default: // one restart is asked for already
+	}
+	return nil
+}
+
+// Stop ends all services, the last added first, each given its StopWithin
+// before it is killed. It returns early when ctx ends; services that still run
+// then are killed. The supervisor starts nothing afterwards.
+func (s *Supervisor) Stop(ctx context.Context) {
+	s.mu.Lock()
+	s.stopping = true
+	services := s.services
+	s.mu.Unlock()
+	for i := len(services) - 1; i >= 0; i-- {
+		svc := services[i]
+		svc.stop()
+		select {
+		case <-svc.done:
+		case <-ctx.Done():
+			s.abandon(services[:i+1])
+			return
+		}
+	}
+}
+
+// abandon kills what still runs and waits no longer than for a killed process.
+func (s *Supervisor) abandon(services []*service) {
+	for _, svc := range services {
+		svc.stop()
+		svc.kill()
+	}
+	gone := time.After(killWait)
+	for _, svc := range services {
+		select {
+		case <-svc.done:
+		case <-gone:
+			return
+		}
+	}
+}
+
+// service is one that the supervisor has taken on.
+type service struct {
+	Spec
+	sup        *Supervisor
+	after      []*service
+	milestones []chan struct{}
+
+	stop    context.CancelFunc
+	done    chan struct{} // closed when the service has stopped for good
+	ready   chan struct{} // closed when it was ready for the first time
+	release chan struct{} // closed when nobody should wait for it any more
+	restart chan struct{} // asks for a restart
+
+	// These are guarded by sup.mu.
+	status  initapi.ServiceStatus
+	process Process
+}
+
+// run takes the service through its life until ctx ends.
+func (v *service) run(ctx context.Context) {
+	defer close(v.done)
+	defer v.set(initapi.StateStopped, 0)
+	var once releases
+	if !v.await(ctx) {
+		return
+	}
+	deaths := 0
+	for ctx.Err() == nil {
+		begin := time.Now()
+		exit, wanted := v.runGuarded(ctx, &once)
+		if ctx.Err() != nil {
+			return
+		}
+		if wanted {
+			deaths = 0
+			continue
+		}
+		if time.Since(begin) >= stableAfter {
+			deaths = 0
+		}
+		deaths++
+		if !v.pause(ctx, v.died(exit, deaths, &once)) {
+			return
+		}
+	}
+}
+
+// releases makes the two channels of a service close once each.
+type releases struct{ ready, release sync.Once }
+
+// await waits for what the service comes after. It returns false when ctx
+// ended first.
+func (v *service) await(ctx context.Context) bool {
+	for _, m := range v.milestones {
+		select {
+		case <-m:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	var impatient <-chan time.Time
+	if v.Patience > 0 {
+		t := time.NewTimer(v.Patience)
+		defer t.Stop()
+		impatient = t.C
+	}
+	for _, other := range v.after {
+		select {
+		case <-other.ready:
+		case <-other.release:
+		case <-other.done:
+		case <-impatient:
+			v.tell(initapi.LevelWarn, "%s starts although %s is not ready after %v", v.Name, other.Name, v.Patience)
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// died notes a death and returns how long to pause.
+func (v *service) died(exit Exit, deaths int, once *releases) time.Duration {
+	pause := longestPause
+	if deaths < failedAfter {
+		pause = min(firstPause<<(deaths-1), longestPause)
+	}
+	state := initapi.StateBackoff
+	if deaths >= failedAfter {
+		state = initapi.StateFailed
+	}
+	v.sup.mu.Lock()
+	v.status.Restarts++
+	v.status.LastExit = exit.String()
+	v.sup.mu.Unlock()
+	v.set(state, 0)
+	v.sup.log.Warn("service died", "service", v.Name, "exit", exit.String(), "deaths", deaths, "pause", pause)
+	switch {
+	case deaths == failedAfter:
+		v.tell(initapi.LevelAlert, "%s keeps dying (%d times in a row, the last by %s); it is tried again every %v",
+			v.Name, deaths, exit, longestPause)
+		once.release.Do(func() { close(v.release) })
+	case deaths < failedAfter:
+		v.tell(initapi.LevelWarn, "%s died (%s) and is started again", v.Name, exit)
+	}
+	return pause
+}
+
+// pause waits; a wish for a restart cuts it short. It returns false when ctx
+// ended.
+func (v *service) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-v.restart:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// runGuarded is runOnce that takes a panic for a death.
+func (v *service) runGuarded(ctx context.Context, once *releases) (exit Exit, wanted bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			v.kill()
+			exit = Exit{Err: fmt.Errorf("panic in the supervisor: %v", p)}
+		}
+	}()
+	return v.runOnce(ctx, once)
+}
+
+// runOnce starts the process and returns when it has ended. wanted is true
+// when it was ended for a restart.
+func (v *service) runOnce(ctx context.Context, once *releases) (exit Exit, wanted bool) {
+	failed := v.state() == initapi.StateFailed
+	p, err := v.sup.runner.Start(&v.Spec)
+	if err != nil {
+		return Exit{Err: err}, false
+	}
+	v.started(p)
+	exited := make(chan Exit, 1)
+	go func() { exited <- p.Wait() }()
+
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := v.askReady(asking)
+	var stable <-chan time.Time
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			v.set(initapi.StateRunning, p.PID())
+			once.ready.Do(func() { close(v.ready) })
+			if failed {
+				t := time.NewTimer(stableAfter)
+				defer t.Stop()
+				stable = t.C
+			}
+		case <-stable:
+			stable = nil
+			v.tell(initapi.LevelInfo, "%s runs again", v.Name)
+		case exit := <-exited:
+			p.Signal(unix.SIGKILL) // children that outlived it
+			return exit, false
+		case <-v.restart:
+			return v.end(p, exited), true
+		case <-ctx.Done():
+			return v.end(p, exited), false
+		}
+	}
+}
+
+// askReady returns a channel that is closed when the service is ready.
+func (v *service) askReady(ctx context.Context) <-chan struct{} {
+	ready := make(chan struct{})
+	if v.Ready == nil {
+		close(ready)
+		return ready
+	}
+	ask := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		call, cancel := context.WithTimeout(ctx, readyCall)
+		defer cancel()
+		return v.Ready(call)
+	}
+	go func() {
+		t := time.NewTicker(readyPoll)
+		defer t.Stop()
+		for ask() != nil {
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		close(ready)
+	}()
+	return ready
+}
+
+// end ends the process: politely, then not.
+func (v *service) end(p Process, exited <-chan Exit) Exit {
+	p.Signal(unix.SIGTERM)
+	t := time.NewTimer(v.StopWithin)
+	defer t.Stop()
+	select {
+	case exit := <-exited:
+		p.Signal(unix.SIGKILL) // children that outlived it
+		return exit
+	case <-t.C:
+	}
+	v.tell(initapi.LevelWarn, "%s did not end within %v and is killed", v.Name, v.StopWithin)
+	p.Signal(unix.SIGKILL)
+	t.Reset(killWait)
+	select {
+	case exit := <-exited:
+		return exit
+	case <-t.C:
+		v.tell(initapi.LevelAlert, "%s cannot be killed: it hangs in the kernel", v.Name)
+		return Exit{Err: fmt.Errorf("hangs in the kernel")}
+	}
+}
+
+func (v *service) started(p Process) {
+	v.sup.mu.Lock()
+	v.process = p
+	v.sup.mu.Unlock()
+	v.set(initapi.StateStarting, p.PID())
+}
+
+// kill ends the process at once, if there is one.
+func (v *service) kill() {
+	v.sup.mu.Lock()
+	defer v.sup.mu.Unlock()
+	if v.process != nil {
+		v.process.Signal(unix.SIGKILL)
+	}
+}
+
+func (v *service) state() string {
+	v.sup.mu.Lock()
+	defer v.sup.mu.Unlock()
+	return v.status.State
+}
+
+func (v *service) set(state string, pid int) {
+	v.sup.mu.Lock()
+	defer v.sup.mu.Unlock()
+	v.status.State, v.status.PID, v.status.Since = state, pid, time.Now()
+	if pid == 0 {
+		v.process = nil
+	}
+}
+
+func (v *service) tell(level, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	v.sup.tell(initapi.Event{Time: time.Now(), Level: level, Service: v.Name, Text: strings.TrimSpace(text)})
+}
