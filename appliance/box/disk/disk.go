@@ -1,0 +1,146 @@
+// Package disk finds the disks of the machine and, among them, the volumes of
+// the box; grows those that were flashed smaller than their disk; and mounts
+// them.
+//
+// A box has three volumes on its system disk, in GPT partitions: the ESP (FAT,
+// what the firmware boots), STATE (ext4, label PBX-STATE) and DATA (ext4, label
+// PBX-DATA, the last partition). The image carries STATE and DATA as small
+// seeds, so growing is part of each boot and does nothing when nothing is to
+// be gained: first the table's last partition is made to reach the end of the
+// disk, then each file system the end of its partition, while mounted. Each
+// step is complete or has no effect after a power cut.
+//
+// Nothing is ever formatted or repaired here: a volume that cannot be mounted is
+// reported and left alone.
+package disk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Labels of the ext4 file systems, and GPT names of their partitions without
+// the prefix.
+const (
+	labelPrefix = "PBX-"
+	LabelState  = labelPrefix + "STATE"
+	LabelData   = labelPrefix + "DATA"
+)
+
+// typeESP is the GPT type of an EFI system partition.
+const typeESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+
+// Volumes are the partitions of the box; nil where one was not found.
+type Volumes struct {
+	ESP, State, Data *Partition
+}
+
+// Complete reports whether nothing is missing that mail needs.
+func (v Volumes) Complete() bool { return v.State != nil && v.Data != nil }
+
+// Choose picks the volumes of this box among the partitions of disks. loader is
+// the GUID of the partition that the boot loader was started from, empty when
+// it is not known: its disk is the system disk. Without it, the disk with most
+// volumes is, a fixed one before a removable one. A volume that the system disk
+// lacks is taken from another disk.
+//
+// The notes are sentences about what was odd.
+func Choose(disks []Disk, loader string) (v Volumes, notes []string) {
+	type candidate struct {
+		disk   *Disk
+		vols   Volumes
+		booted bool
+		count  int
+	}
+	var list []candidate
+	for i := range disks {
+		c := candidate{disk: &disks[i], vols: volumesOf(&disks[i])}
+		for _, p := range disks[i].Partitions {
+			c.booted = c.booted || loader != "" && p.GUID == loader
+		}
+		for _, p := range []*Partition{c.vols.State, c.vols.Data} {
+			if p != nil {
+				c.count++
+			}
+		}
+		if c.count > 0 || c.booted {
+			list = append(list, c)
+		}
+	}
+	if len(list) == 0 {
+		return Volumes{}, nil
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		switch {
+		case a.booted != b.booted:
+			return before(a.booted)
+		case a.count != b.count:
+			return b.count - a.count
+		case a.disk.Removable != b.disk.Removable:
+			return before(b.disk.Removable)
+		}
+		return strings.Compare(a.disk.Name, b.disk.Name)
+	})
+	first := list[0]
+	v = first.vols
+	var others []string
+	for _, c := range list[1:] {
+		used := false
+		if v.State == nil && c.vols.State != nil {
+			v.State, used = c.vols.State, true
+		}
+		if v.Data == nil && c.vols.Data != nil {
+			v.Data, used = c.vols.Data, true
+		}
+		if !used {
+			others = append(others, c.disk.Name)
+		}
+	}
+	if len(others) > 0 {
+		why := "it is the disk that was booted"
+		if !first.booted {
+			why = "the loader does not say which was booted"
+		}
+		notes = append(notes, fmt.Sprintf("%s also holds volumes of a Pillarbox and is left alone; %s is used: %s",
+			strings.Join(others, ", "), first.disk.Name, why))
+	}
+	for _, p := range []*Partition{v.State, v.Data} {
+		if p != nil && p.Volume == "" {
+			notes = append(notes, fmt.Sprintf("partition %s is named %s but holds no file system that can be read", p.Name, p.Label))
+		}
+	}
+	return v, notes
+}
+
+func before(yes bool) int {
+	if yes {
+		return -1
+	}
+	return 1
+}
+
+// volumesOf returns the volumes on one disk. A file system's label decides; a
+// partition whose name says what it is counts where no file system does, so
+// that a damaged volume is missed and not overlooked.
+func volumesOf(d *Disk) (v Volumes) {
+	find := func(fits func(p *Partition) bool) *Partition {
+		for i := range d.Partitions {
+			if fits(&d.Partitions[i]) {
+				return &d.Partitions[i]
+			}
+		}
+		return nil
+	}
+	volume := func(label string) *Partition {
+		if p := find(func(p *Partition) bool { return p.Volume == label }); p != nil {
+			return p
+		}
+		return find(func(p *Partition) bool {
+			return p.Volume == "" && (p.Label == label || labelPrefix+p.Label == label)
+		})
+	}
+	v.ESP = find(func(p *Partition) bool { return p.Type == typeESP })
+	v.State, v.Data = volume(LabelState), volume(LabelData)
+	return v
+}

@@ -1,0 +1,124 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/u-root/u-root/pkg/mount"
+	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/api/initapi"
+)
+
+// Flags of every volume: they hold data, never programs or devices.
+const dataFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
+
+// Mount is one volume at its place.
+type Mount struct {
+	Partition
+	Path  string
+	grown int64
+	super Super
+}
+
+// MountExt4 mounts an ext4 volume at path. A file system in which the kernel
+// finds an error becomes read-only rather than worse.
+func MountExt4(dev string, p Partition, path string) (*Mount, error) {
+	name := filepath.Join(dev, p.Name)
+	super, err := readSuperOf(name)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", p.Name, err)
+	}
+	if err := mountAt(name, path, "ext4", "errors=remount-ro", dataFlags); err != nil {
+		return nil, err
+	}
+	return &Mount{Partition: p, Path: path, super: *super}, nil
+}
+
+// MountESP mounts the ESP read-only at path: it is written to rarely, and FAT
+// bears a power cut badly. See Writable.
+func MountESP(dev string, p Partition, path string) (*Mount, error) {
+	// The provisioning file may hold passwords: for root alone.
+	err := mountAt(filepath.Join(dev, p.Name), path, "vfat", "umask=0077,errors=remount-ro", dataFlags|unix.MS_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return &Mount{Partition: p, Path: path}, nil
+}
+
+func mountAt(device, path, fstype, data string, flags uintptr) error {
+	_, err := mount.Mount(device, path, fstype, data, flags, func() error { return os.MkdirAll(path, 0o755) })
+	return err
+}
+
+// Writable makes the volume at path writable for as long as fn runs, and what
+// fn wrote durable.
+func Writable(path string, fn func() error) (err error) {
+	remount := func(flags uintptr) error {
+		if err := unix.Mount("", path, "", unix.MS_REMOUNT|dataFlags|flags, ""); err != nil {
+			return fmt.Errorf("remount %s: %w", path, err)
+		}
+		return nil
+	}
+	if err := remount(0); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, Sync(path), remount(unix.MS_RDONLY))
+	}()
+	return fn()
+}
+
+// Sync makes durable what was written to the file system at path.
+func Sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}
+
+// Status describes the volume as it is now.
+func (m *Mount) Status() initapi.Volume {
+	if m == nil {
+		return initapi.Volume{}
+	}
+	v := initapi.Volume{Device: m.Name, Disk: m.Disk, Grown: m.grown, FSErrors: m.super.Errors, LastError: m.super.LastError}
+	var st unix.Statfs_t
+	if unix.Statfs(m.Path, &st) == nil {
+		v.Mounted = true
+		v.ReadOnly = st.Flags&unix.ST_RDONLY != 0
+		v.Size = int64(st.Blocks) * st.Bsize
+		v.Free = int64(st.Bavail) * st.Bsize
+	}
+	return v
+}
+
+// Unmount takes the volume out of use. When something still uses it, it is
+// made read-only instead, which is as good for what is on it.
+func (m *Mount) Unmount() error {
+	if m == nil {
+		return nil
+	}
+	err := mount.Unmount(m.Path, false, false)
+	if err == nil {
+		return nil
+	}
+	ro := unix.Mount("", m.Path, "", unix.MS_REMOUNT|unix.MS_RDONLY|dataFlags, "")
+	return errors.Join(err, ro)
+}
+
+func readSuperOf(device string) (*Super, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ReadSuper(f)
+}
