@@ -100,4 +100,3 @@ func resizeFS(path string, blocks int64) error {
 	}
 	return nil
 }
-
