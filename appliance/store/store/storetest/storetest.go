@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"pillarbox/appliance/store/store"
@@ -13,7 +14,7 @@ import (
 // store is checked in full and closed; any problem fails the test.
 func New(t testing.TB) *store.Store {
 	t.Helper()
-	return Open(t, t.TempDir(), store.Options{})
+	return Open(t, t.TempDir(), store.Options{Small: true})
 }
 
 // Open does the same for a folder and options of the caller's.
@@ -32,7 +33,7 @@ func Close(t testing.TB, s *store.Store) {
 	t.Helper()
 	r, err := s.Check(context.Background(), store.CheckOptions{Bodies: true})
 	switch {
-	case err == store.ErrClosed:
+	case errors.Is(err, store.ErrClosed):
 		return
 	case err != nil:
 		t.Errorf("check store: %v", err)

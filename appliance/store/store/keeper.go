@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// sweepEvery is how often the keeper looks for work without being told.
+	sweepEvery = time.Minute
+	// sweepPart is how many things one of its ops clears away, so that it
+	// never holds up a delivery by more than a few milliseconds.
+	sweepPart = 500
+)
+
+// keeper does in the background what need not be done at once: it clears away
+// deleted mailboxes and accounts, bodies nobody refers to, documents and
+// expunged messages whose time has come, and the old end of the change log.
+// All of it is done within a few minutes, and every step is an op like any
+// other, so that a power cut at any point only makes it begin again.
+type keeper struct {
+	s      *Store
+	wake   chan struct{}
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+func (k *keeper) start(s *Store) {
+	k.s = s
+	k.wake = make(chan struct{}, 1)
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.done.Go(k.run)
+}
+
+// kick tells the keeper that there is something to do.
+func (k *keeper) kick() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) stop() {
+	if k.cancel != nil {
+		k.cancel()
+		k.done.Wait()
+	}
+}
+
+func (k *keeper) run() {
+	if err := k.s.sweepPending(k.ctx); err != nil {
+		k.report("spooled bodies", err)
+	}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := k.s.Sweep(k.ctx); err != nil {
+			k.report("sweep", err)
+		}
+		select {
+		case <-k.ctx.Done():
+			return
+		case <-k.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+func (k *keeper) report(what string, err error) {
+	if k.ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrReadOnly) {
+		k.s.log.Error("clearing away: "+what, "error", err)
+	}
+}
