@@ -1,0 +1,172 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// maxProvision bounds a provisioning file: ten thousand people fit.
+const maxProvision = 4 << 20
+
+// Provision is the content of a provisioning file, checked and with its values
+// in normal form.
+type Provision struct {
+	Box     Box      `toml:"box"`
+	Network Network  `toml:"network"`
+	Mail    Mail     `toml:"mail"`
+	Domains []Domain `toml:"domain"`
+	Users   []User   `toml:"user"`
+	Groups  []Group  `toml:"group"`
+}
+
+// Box is the machine: its name, clock and administrator.
+type Box struct {
+	Hostname          string `toml:"hostname"`
+	Timezone          string `toml:"timezone"`
+	AdminPassword     string `toml:"admin_password"`
+	AdminPasswordHash string `toml:"admin_password_hash"`
+}
+
+// The modes of Network.
+const (
+	ModeDHCP   = "dhcp"
+	ModeStatic = "static"
+)
+
+// Network is how the box gets its addresses. An empty Mode means ModeDHCP.
+type Network struct {
+	Mode      string   `toml:"mode"`
+	Interface string   `toml:"interface"` // static: empty means the first one with a link
+	Address   string   `toml:"address"`   // static: with prefix length, such as 192.0.2.5/24
+	Gateway   string   `toml:"gateway"`   // static: empty means none
+	DNS       []string `toml:"dns"`       // IP addresses; DHCP: instead of the lease's
+	NTP       []string `toml:"ntp"`       // names or addresses of time servers
+}
+
+// Mail is the settings of the mail server.
+type Mail struct {
+	SmartHost           string `toml:"smart_host"` // "host:port", "" to deliver by MX
+	SmartHostUser       string `toml:"smart_host_user"`
+	SmartHostPassword   string `toml:"smart_host_password"`
+	AllowPlaintextLogin bool   `toml:"allow_plaintext_login"`
+	MaxMessageSize      Size   `toml:"max_message_size"` // octets, 0: as it is
+}
+
+// Domain is a hosted domain.
+type Domain struct {
+	Name string `toml:"name"`
+}
+
+// User is a person with a mailbox.
+type User struct {
+	Address      string   `toml:"address"`
+	Name         string   `toml:"name"`
+	Password     string   `toml:"password"`
+	PasswordHash string   `toml:"password_hash"`
+	Quota        Size     `toml:"quota"` // octets, 0: no limit
+	Admin        bool     `toml:"admin"`
+	Aliases      []string `toml:"aliases"`
+}
+
+// Group is an address that stands for several.
+type Group struct {
+	Address string   `toml:"address"`
+	Members []string `toml:"members"`
+}
+
+// Problem is one thing that is wrong with a provisioning file.
+type Problem struct {
+	Line    int    // counted from 1; 0 where it belongs to no line
+	Field   string // as user[2].address, counted from 1; "" for bad syntax
+	Message string
+}
+
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "line %d: ", p.Line)
+	}
+	if p.Field != "" {
+		b.WriteString(p.Field)
+		b.WriteByte(' ')
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// ProvisionError is the error of a provisioning file that is refused. It has
+// at least one problem, in the order of the lines.
+type ProvisionError struct {
+	Problems []Problem
+}
+
+func (e *ProvisionError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// LoadProvision reads and checks the file at path. Its error is a
+// *ProvisionError where the content is not right.
+func LoadProvision(path string) (*Provision, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("provisioning file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxProvision+1))
+	if err != nil {
+		return nil, fmt.Errorf("provisioning file: %w", err)
+	}
+	p, err := ParseProvision(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// ParseProvision reads and checks the content of a provisioning file. Its
+// error is a *ProvisionError. A byte order mark at the start, which editors of
+// other systems leave, is read over.
+func ParseProvision(data []byte) (*Provision, error) {
+	if len(data) > maxProvision {
+		return nil, &ProvisionError{[]Problem{{Message: fmt.Sprintf("the file is larger than %v", Size(maxProvision))}}}
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	p := new(Provision)
+	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(p); err != nil {
+		return nil, decodeProblems(err)
+	}
+	if problems := p.check(newLines(data)); len(problems) > 0 {
+		return nil, &ProvisionError{problems}
+	}
+	return p, nil
+}
+
+// decodeProblems says in our words what the TOML decoder found.
+func decodeProblems(err error) error {
+	var missing *toml.StrictMissingError
+	if errors.As(err, &missing) {
+		e := new(ProvisionError)
+		for _, m := range missing.Errors {
+			line, _ := m.Position()
+			e.Problems = append(e.Problems, Problem{line, strings.Join(m.Key(), "."), "is not a setting of this file"})
+		}
+		return e
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		line, _ := decode.Position()
+		text := strings.TrimPrefix(decode.Error(), "toml: ")
+		return &ProvisionError{[]Problem{{line, strings.Join(decode.Key(), "."), text}}}
+	}
+	return &ProvisionError{[]Problem{{Message: strings.TrimPrefix(err.Error(), "toml: ")}}}
+}
