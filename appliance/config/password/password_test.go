@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 		strings.Replace(good, "m=64", "m=4000000", 1), strings.Replace(good, "m=64", "m=7", 1), strings.Replace(good, "t=2", "t=0", 1),
 		strings.Replace(good, "t=2", "t=99", 1), strings.Replace(good, "p=1", "p=0", 1), strings.Replace(good, "p=1", "p=1,x", 1),
 		strings.Replace(good, "c29tZXNhbHQ", "c29t", 1), strings.Replace(good, "c29tZXNhbHQ", "c29*", 1),
-		good + "$", good + "A", strings.Replace(good, "m=64", "m=064", 1),
+		good + "$", good + "*", strings.Replace(good, "m=64", "m=064", 1),
 	} {
 		if _, err := Parse(bad); err == nil {
 			t.Errorf("%q was taken", bad)
