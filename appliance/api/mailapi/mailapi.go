@@ -1,0 +1,346 @@
+// Package mailapi is the administration API of maild: people, domains, the
+// queue, settings and the state of the mail service. It is served on Socket,
+// which root and maild's own user may use.
+//
+//	GET    /v1/status                        Status
+//	POST   /v1/setup                         Setup; once, conflict after that
+//	GET    /v1/domains                       []Domain
+//	POST   /v1/domains                       Domain
+//	DELETE /v1/domains/{name}
+//	GET    /v1/users                         []User
+//	POST   /v1/users                         NewUser in, User out
+//	GET    /v1/users/{address}               User
+//	PATCH  /v1/users/{address}               UserChange in, User out
+//	DELETE /v1/users/{address}               with all the person's mail
+//	POST   /v1/users/{address}/password      Password
+//	GET    /v1/aliases                       []Alias
+//	POST   /v1/aliases                       Alias
+//	PATCH  /v1/aliases/{address}             AliasChange in, Alias out
+//	DELETE /v1/aliases/{address}
+//	GET    /v1/groups                        []Group
+//	POST   /v1/groups                        Group
+//	PATCH  /v1/groups/{address}              GroupChange in, Group out
+//	DELETE /v1/groups/{address}
+//	GET    /v1/queue                         []QueueEntry
+//	POST   /v1/queue/{id}/retry
+//	DELETE /v1/queue/{id}                    without a bounce
+//	GET    /v1/settings                      Settings
+//	PATCH  /v1/settings                      SettingsChange in, Settings out
+//	POST   /v1/admin/verify                  AdminLogin; denied where the password is wrong
+//	POST   /v1/admin/password                AdminPassword
+//	GET    /v1/certificate                   Certificate
+//	GET    /v1/events?limit=N                []Event, newest first
+//	POST   /v1/check                         CheckRequest in, lines of CheckLine out as the check goes on
+//
+// Errors have the codes of package wire. Sizes are octets, times RFC 3339.
+//
+// The package holds types, the glue of the server and the client; maild decides.
+package mailapi
+
+import (
+	"context"
+	"time"
+
+	"pillarbox/appliance/api/wire"
+)
+
+// Socket is where maild listens on the box.
+const Socket = "/run/maild.sock"
+
+// Service is what maild offers; Client is the same over the socket. Errors
+// that a caller can do something about are *wire.Error: invalid with the
+// field, not found, conflict, denied, unavailable.
+type Service interface {
+	Status(ctx context.Context) (*Status, error)
+	// Setup gives a fresh box its name, domain, administrator and first
+	// mailbox. It is applied whole or refused whole.
+	Setup(ctx context.Context, s Setup) error
+
+	Domains(ctx context.Context) ([]Domain, error)
+	AddDomain(ctx context.Context, d Domain) (*Domain, error)
+	// RemoveDomain is refused while addresses of the domain exist.
+	RemoveDomain(ctx context.Context, name string) error
+
+	Users(ctx context.Context) ([]User, error)
+	User(ctx context.Context, address string) (*User, error)
+	AddUser(ctx context.Context, u NewUser) (*User, error)
+	ChangeUser(ctx context.Context, address string, c UserChange) (*User, error)
+	// RemoveUser removes a person with all mail and all aliases.
+	RemoveUser(ctx context.Context, address string) error
+	// SetPassword ends the person's sessions that were opened with the old one.
+	SetPassword(ctx context.Context, address string, p Password) error
+
+	Aliases(ctx context.Context) ([]Alias, error)
+	AddAlias(ctx context.Context, a Alias) (*Alias, error)
+	ChangeAlias(ctx context.Context, address string, c AliasChange) (*Alias, error)
+	RemoveAlias(ctx context.Context, address string) error
+
+	Groups(ctx context.Context) ([]Group, error)
+	AddGroup(ctx context.Context, g Group) (*Group, error)
+	ChangeGroup(ctx context.Context, address string, c GroupChange) (*Group, error)
+	RemoveGroup(ctx context.Context, address string) error
+
+	Queue(ctx context.Context) ([]QueueEntry, error)
+	// RetryQueued tries an entry now; DeleteQueued drops it without a bounce.
+	RetryQueued(ctx context.Context, id uint64) error
+	DeleteQueued(ctx context.Context, id uint64) error
+
+	Settings(ctx context.Context) (*Settings, error)
+	ChangeSettings(ctx context.Context, c SettingsChange) (*Settings, error)
+
+	// VerifyAdmin checks the administrator's password; denied where it is
+	// wrong, unavailable after too many failures.
+	VerifyAdmin(ctx context.Context, l AdminLogin) error
+	SetAdminPassword(ctx context.Context, p AdminPassword) error
+
+	Certificate(ctx context.Context) (*Certificate, error)
+	// Events gives the latest events, newest first, at most limit (0: 100).
+	Events(ctx context.Context, limit int) ([]Event, error)
+	// Check verifies the store. progress, which may be nil, is called as it goes on.
+	Check(ctx context.Context, r CheckRequest, progress func(Progress)) (*CheckReport, error)
+}
+
+// Status is the state of the mail service.
+type Status struct {
+	Version     string     `json:"version"`
+	Serving     bool       `json:"serving"` // all listeners are open
+	Started     time.Time  `json:"started"`
+	Hostname    string     `json:"hostname"`
+	SetupDone   bool       `json:"setup_done"`
+	Domains     int        `json:"domains"`
+	Users       int        `json:"users"`
+	Messages    int64      `json:"messages"`
+	StoredBytes int64      `json:"stored_bytes"`
+	Queue       QueueState `json:"queue"`
+	Disk        Disk       `json:"disk"`
+	Listeners   []Listener `json:"listeners"`
+	LastEvents  []Event    `json:"last_events"` // newest first
+	// Problems are sentences about what is wrong now.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// QueueState sums up the outbound queue.
+type QueueState struct {
+	Count  int64     `json:"count"`
+	Oldest time.Time `json:"oldest,omitzero"`
+}
+
+// The states of Disk.
+const (
+	DiskOK       = "ok"
+	DiskFull     = "full"      // no mail is taken until there is room
+	DiskReadOnly = "read_only" // nothing is written after a disk error
+)
+
+// Disk is the file system of the mail store.
+type Disk struct {
+	Total int64  `json:"total"`
+	Free  int64  `json:"free"`
+	State string `json:"state"`
+}
+
+// Listener is an open port.
+type Listener struct {
+	Name string `json:"name"` // smtp, submission, submissions, imap, imaps, pop3, pop3s, http, https
+	Addr string `json:"addr"`
+	Open int    `json:"open"` // connections now
+}
+
+// The levels of Event.
+const (
+	LevelInfo  = "info"
+	LevelWarn  = "warn"
+	LevelAlert = "alert" // somebody must look
+)
+
+// Event is something that happened and that a person may want to know.
+type Event struct {
+	Time  time.Time `json:"time"`
+	Level string    `json:"level"`
+	Text  string    `json:"text"`
+}
+
+// Setup is what a fresh box is told.
+type Setup struct {
+	Hostname string `json:"hostname"`
+	Domain   string `json:"domain"`
+	// AdminAddress receives mail for postmaster. It is the address of the
+	// first user, or of a mailbox made with AdminPassword.
+	AdminAddress  string     `json:"admin_address"`
+	AdminPassword string     `json:"admin_password"` // of the login "admin" on console and web
+	FirstUser     *FirstUser `json:"first_user,omitempty"`
+	Timezone      string     `json:"timezone,omitempty"`
+}
+
+// FirstUser is the first mailbox of a fresh box.
+type FirstUser struct {
+	Address  string `json:"address"`
+	Name     string `json:"name,omitempty"`
+	Password string `json:"password"`
+}
+
+// Domain is a hosted domain.
+type Domain struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created,omitzero"`
+	Users   int       `json:"users"` // only in answers
+}
+
+// User is a person with a mailbox.
+type User struct {
+	Address  string    `json:"address"`
+	Name     string    `json:"name,omitempty"`
+	Admin    bool      `json:"admin"`    // receives postmaster mail
+	Disabled bool      `json:"disabled"` // cannot log in; mail is still delivered
+	Quota    int64     `json:"quota"`    // octets, 0: none
+	Used     int64     `json:"used"`     // octets
+	Messages int64     `json:"messages"`
+	Aliases  []string  `json:"aliases,omitempty"`
+	Created  time.Time `json:"created,omitzero"`
+}
+
+// NewUser is a person to add.
+type NewUser struct {
+	Address      string `json:"address"`
+	Name         string `json:"name,omitempty"`
+	Password     string `json:"password,omitempty"`
+	PasswordHash string `json:"password_hash,omitempty"` // argon2id, in place of Password
+	Quota        int64  `json:"quota,omitempty"`
+	Admin        bool   `json:"admin,omitempty"`
+}
+
+// UserChange changes what is not nil.
+type UserChange struct {
+	Name     *string `json:"name,omitempty"`
+	Quota    *int64  `json:"quota,omitempty"`
+	Admin    *bool   `json:"admin,omitempty"`
+	Disabled *bool   `json:"disabled,omitempty"`
+}
+
+// Password is a new password.
+type Password struct {
+	Password string `json:"password"`
+}
+
+// Alias is another address of one person, or of an address elsewhere.
+type Alias struct {
+	Address string    `json:"address"`
+	Target  string    `json:"target"`
+	Created time.Time `json:"created,omitzero"`
+}
+
+// AliasChange changes what is not nil.
+type AliasChange struct {
+	Target *string `json:"target,omitempty"`
+}
+
+// Group is an address that stands for several: people, other groups,
+// addresses elsewhere.
+type Group struct {
+	Address string    `json:"address"`
+	Members []string  `json:"members"`
+	Created time.Time `json:"created,omitzero"`
+}
+
+// GroupChange changes what is not empty: Members replaces all; Add and Remove
+// change some.
+type GroupChange struct {
+	Members []string `json:"members,omitempty"`
+	Add     []string `json:"add,omitempty"`
+	Remove  []string `json:"remove,omitempty"`
+}
+
+// QueueEntry is one recipient's copy on its way out.
+type QueueEntry struct {
+	ID        uint64    `json:"id"`
+	Sender    string    `json:"sender"` // "" for bounces
+	Recipient string    `json:"recipient"`
+	Size      int64     `json:"size"`
+	Created   time.Time `json:"created"`
+	Due       time.Time `json:"due"`
+	Attempts  int       `json:"attempts"`
+	LastError string    `json:"last_error,omitempty"`
+}
+
+// Settings are what an administrator decides about the mail service.
+type Settings struct {
+	Hostname                string `json:"hostname"`
+	Timezone                string `json:"timezone,omitempty"`
+	SmartHost               string `json:"smart_host"` // host:port, "" to deliver by MX
+	SmartHostUser           string `json:"smart_host_user"`
+	SmartHostPasswordSet    bool   `json:"smart_host_password_set"` // the password itself is never told
+	SmartHostAnyCertificate bool   `json:"smart_host_any_certificate"`
+	AllowPlaintextLogin     bool   `json:"allow_plaintext_login"`
+	MaxMessageSize          int64  `json:"max_message_size"`
+}
+
+// SettingsChange changes what is not nil. An empty SmartHost clears its login.
+type SettingsChange struct {
+	Hostname                *string `json:"hostname,omitempty"`
+	Timezone                *string `json:"timezone,omitempty"`
+	SmartHost               *string `json:"smart_host,omitempty"`
+	SmartHostUser           *string `json:"smart_host_user,omitempty"`
+	SmartHostPassword       *string `json:"smart_host_password,omitempty"`
+	SmartHostAnyCertificate *bool   `json:"smart_host_any_certificate,omitempty"`
+	AllowPlaintextLogin     *bool   `json:"allow_plaintext_login,omitempty"`
+	MaxMessageSize          *int64  `json:"max_message_size,omitempty"`
+}
+
+// AdminLogin is the administrator's password as somebody typed it.
+type AdminLogin struct {
+	Password string `json:"password"`
+	Remote   string `json:"remote,omitempty"` // IP address it came from; "" on the console
+}
+
+// AdminPassword is the administrator's new password, with the old one where
+// there is one and the caller wants it checked.
+type AdminPassword struct {
+	Old string `json:"old,omitempty"`
+	New string `json:"new"`
+}
+
+// Certificate is what clients see, for people to compare and import.
+type Certificate struct {
+	Names        []string  `json:"names"`
+	NotAfter     time.Time `json:"not_after"`
+	SHA256       string    `json:"sha256"` // fingerprint, hexadecimal with colons
+	Authority    string    `json:"authority,omitempty"`
+	AuthorityPEM string    `json:"authority_pem,omitempty"` // of the box's own authority
+}
+
+// CheckRequest says how deep a check goes.
+type CheckRequest struct {
+	Bodies bool `json:"bodies,omitempty"` // read every body and compare its hash
+	Repair bool `json:"repair,omitempty"`
+}
+
+// Progress is how far a check is, in records.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// CheckReport is what a check found.
+type CheckReport struct {
+	Accounts  int64     `json:"accounts"`
+	Mailboxes int64     `json:"mailboxes"`
+	Messages  int64     `json:"messages"`
+	Blobs     int64     `json:"blobs"`
+	Queued    int64     `json:"queued"`
+	Problems  []Problem `json:"problems"`
+}
+
+// Problem is one thing that is wrong with the store.
+type Problem struct {
+	Where    string `json:"where"`
+	What     string `json:"what"`
+	Repaired bool   `json:"repaired,omitempty"`
+}
+
+// CheckLine is one line of the answer to a check: progress any number of
+// times, then the report or an error.
+type CheckLine struct {
+	Progress *Progress    `json:"progress,omitempty"`
+	Report   *CheckReport `json:"report,omitempty"`
+	Error    *wire.Error  `json:"error,omitempty"`
+}
