@@ -1,6 +1,22 @@
 package store
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"pillarbox/appliance/store/blob"
+)
+
+const (
+	// maxProblems bounds a report: a store with more wants a restore.
+	maxProblems = 10000
+	// progressEvery is how many rows pass between two calls of Progress.
+	progressEvery = 4096
+)
 
 // CheckOptions says how deep a check goes.
 type CheckOptions struct {
@@ -23,12 +39,680 @@ type Problem struct {
 	Repaired bool
 }
 
-// Check verifies every reference, count and hash.
+// Check verifies every reference, count and hash, on the store as of one
+// moment while it goes on working. With Repair it then mends what can be
+// mended: counters are counted again, references and indexes made again from
+// the records they follow from, orphans dropped. What is lost (a body's bytes,
+// a record that cannot be read) is listed and left as it is.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (*CheckReport, error) {
 	if s.closing.RLock(); s.closed {
 		s.closing.RUnlock()
 		return nil, ErrClosed
 	}
 	s.closing.RUnlock()
-	return &CheckReport{}, nil
+	c := &checker{s: s, v: s.view(), ctx: ctx, o: o, accounts: map[AccountID]*tally{}, boxes: map[MailboxID]*boxTally{}}
+	defer c.v.close()
+	if err := c.run(); err != nil {
+		return nil, err
+	}
+	if o.Repair {
+		if err := c.repair(); err != nil {
+			return nil, err
+		}
+	}
+	return &c.out, nil
+}
+
+// checker is one check under way.
+type checker struct {
+	s    *Store
+	v    *view
+	ctx  context.Context
+	o    CheckOptions
+	out  CheckReport
+	mend []op // by problem; nil where it cannot be mended
+
+	done, total int64
+	global      globalRec
+	counted     globalRec
+	accounts    map[AccountID]*tally
+	boxes       map[MailboxID]*boxTally
+}
+
+// tally is what was counted of an account.
+type tally struct {
+	rec  accountRec
+	used Quota
+}
+
+// boxTally is what was counted of a mailbox.
+type boxTally struct {
+	rec    mailboxRec
+	doomed bool
+	count  mailboxRec
+	unseen UID
+}
+
+// problem notes something wrong and the op that mends it, nil where none can.
+func (c *checker) problem(mend op, where, format string, args ...any) {
+	if len(c.out.Problems) >= maxProblems {
+		return
+	}
+	c.out.Problems = append(c.out.Problems, Problem{Where: where, What: fmt.Sprintf(format, args...)})
+	c.mend = append(c.mend, mend)
+}
+
+func (c *checker) run() error {
+	var err error
+	if err = c.v.get(keyMeta(metaGlobal), func(val []byte) (err error) {
+		c.global, err = decodeGlobal(val)
+		return damaged("meta", metaGlobal, err)
+	}); err != nil {
+		return err
+	}
+	c.total = 3*c.global.Messages + 4*c.global.Blobs + 2*c.global.Mailboxes + 2*c.global.Queued
+	for _, step := range []func() error{
+		c.accountRows, c.mailboxRows, c.nameRows, c.entryRows, c.emailRows, c.expungedRows, c.logRows, c.threadRows,
+		c.blobRows, c.strayBodies, c.refRows, c.queueRows, c.docRows, c.counters,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	c.progress(0)
+	return nil
+}
+
+func (c *checker) progress(rows int64) {
+	before := c.done / progressEvery
+	c.done += rows
+	if c.o.Progress != nil && (rows == 0 || c.done/progressEvery != before) {
+		c.o.Progress(c.done, max(c.done, c.total))
+	}
+}
+
+// each calls fn with the rows of a table, holding nothing meanwhile.
+func (c *checker) each(prefix []byte, keysOnly bool, fn func(k, val []byte) error) error {
+	type row struct{ k, val []byte }
+	var page []row
+	return c.v.rows(scanOptions{prefix: prefix, keysOnly: keysOnly}, func(k, val []byte) error {
+		page = append(page, row{bytes.Clone(k), bytes.Clone(val)})
+		return nil
+	}, func() error {
+		for _, r := range page {
+			if err := fn(r.k, r.val); err != nil {
+				return err
+			}
+		}
+		c.progress(int64(len(page)))
+		page = page[:0]
+		return c.ctx.Err()
+	})
+}
+
+// has tells whether there is a row.
+func (c *checker) has(k []byte) (bool, error) {
+	err := c.v.get(k, func([]byte) error { return nil })
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unreadable notes a record that does not decode; a newer program's is an error.
+func (c *checker) unreadable(where string, err error) error {
+	if errors.Is(err, ErrNewerStore) {
+		return err
+	}
+	c.problem(nil, where, "cannot be read: %v", err)
+	return nil
+}
+
+func (c *checker) accountRows() error {
+	return c.each([]byte{tableAccount}, false, func(k, val []byte) error {
+		id := AccountID(id64(k, 0))
+		where := fmt.Sprintf("account %d", id)
+		a, err := decodeAccount(val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		c.out.Accounts++
+		c.accounts[id] = &tally{rec: a}
+		if id > c.global.LastAccount {
+			c.problem(recountOp{}, where, "has an id that was not given yet")
+		}
+		return nil
+	})
+}
+
+func (c *checker) mailboxRows() error {
+	err := c.each([]byte{tableMailbox}, false, func(k, val []byte) error {
+		id := MailboxID(id64(k, 0))
+		where := fmt.Sprintf("mailbox %d", id)
+		m, err := decodeMailbox(val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		c.out.Mailboxes++
+		c.boxes[id] = &boxTally{rec: m}
+		a := c.accounts[m.Account]
+		switch {
+		case a == nil:
+			c.problem(nil, where, "belongs to account %d, which is not there", m.Account)
+		case m.HighestModSeq > a.rec.ModSeq:
+			c.problem(recountOp{Account: m.Account}, where, "has mod-sequence %d beyond its account's %d", m.HighestModSeq, a.rec.ModSeq)
+		}
+		if id > c.global.LastMailbox || m.UIDValidity > c.global.LastUIDValidity {
+			c.problem(recountOp{}, where, "has an id or UIDVALIDITY that was not given yet")
+		}
+		back, err := c.nameOf(m.Account, m.Name)
+		if err != nil {
+			return err
+		}
+		if back != id {
+			c.problem(mendNameOp{Mailbox: id}, where, "is not found by its name %q", m.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.each([]byte{tableDoomedMailbox}, false, func(k, val []byte) error {
+		d, err := decodeDoomed(val)
+		if err != nil {
+			return c.unreadable(fmt.Sprintf("deleted mailbox %d", id64(k, 0)), err)
+		}
+		c.boxes[MailboxID(id64(k, 0))] = &boxTally{doomed: true, rec: mailboxRec{Account: d.Account, Keywords: d.Keywords, UIDNext: maxUID, HighestModSeq: 1 << 62}}
+		return nil
+	})
+}
+
+// nameOf finds the mailbox of a name, 0 where there is none.
+func (c *checker) nameOf(a AccountID, name string) (id MailboxID, err error) {
+	err = c.v.get(keyName(a, name), func(val []byte) error {
+		r := readRecord(val)
+		id = MailboxID(r.uint())
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return id, err
+}
+
+func (c *checker) nameRows() error {
+	return c.each([]byte{tableName}, false, func(k, val []byte) error {
+		a, name := AccountID(id64(k, 0)), string(k[keyPrefixAccount:])
+		where := fmt.Sprintf("mailbox name %q of account %d", name, a)
+		r := readRecord(val)
+		id := MailboxID(r.uint())
+		if err := r.end(); err != nil {
+			return c.unreadable(where, err)
+		}
+		b := c.boxes[id]
+		if b == nil || b.doomed || b.rec.Account != a || b.rec.Name != name {
+			c.problem(mendNameOp{Account: a, Name: name}, where, "names mailbox %d, which does not have that name", id)
+		}
+		if p := parentName(name); p != "" {
+			parent, err := c.nameOf(a, p)
+			if err != nil {
+				return err
+			}
+			if parent == 0 {
+				c.problem(nil, where, "has no parent")
+			}
+		}
+		return nil
+	})
+}
+
+func (c *checker) entryRows() error {
+	return c.each([]byte{tableEntry}, false, func(k, val []byte) error {
+		id, uid := MailboxID(id64(k, 0)), UID(tail32(k))
+		where := fmt.Sprintf("message %d of mailbox %d", uid, id)
+		e, err := decodeEntry(val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		b := c.boxes[id]
+		if b == nil {
+			c.problem(nil, where, "its mailbox is not there")
+			return nil
+		}
+		if uid >= b.rec.UIDNext {
+			c.problem(recountOp{Mailbox: id}, where, "has a UID that was not given yet")
+		}
+		if e.ModSeq > b.rec.HighestModSeq {
+			c.problem(recountOp{Mailbox: id}, where, "has mod-sequence %d beyond its mailbox's %d", e.ModSeq, b.rec.HighestModSeq)
+		}
+		if len(b.count.Keywords) == 0 {
+			b.count.Keywords = make([]keyword, len(b.rec.Keywords))
+		}
+		for _, p := range e.Keywords {
+			if int(p) >= len(b.rec.Keywords) || b.rec.Keywords[p].Name == "" {
+				c.problem(mendEntryOp{id, uid}, where, "has keyword %d, which the mailbox does not know", p)
+			}
+		}
+		b.count.count(&e, uid, 1)
+		if e.System&Seen == 0 && b.unseen == 0 {
+			b.unseen = uid
+		}
+		if !b.doomed {
+			c.out.Messages++
+		}
+		rec, err := c.email(b.rec.Account, e.Email)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			c.problem(mendEntryOp{id, uid}, where, "its email %d is not there", e.Email)
+		case errors.Is(err, errRecord):
+			c.problem(mendEntryOp{id, uid}, where, "its email %d cannot be read", e.Email)
+		case err != nil:
+			return err
+		case !slices.Contains(rec.Places, place{id, uid}):
+			c.problem(mendEntryOp{id, uid}, where, "its email %d does not name it", e.Email)
+		case rec.Blob != e.Blob || rec.Thread != e.Thread:
+			c.problem(nil, where, "has body %d and thread %d, its email %d and %d", e.Blob, e.Thread, rec.Blob, rec.Thread)
+		}
+		m, err := c.meta(e.Blob)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			c.problem(nil, where, "its body %d is not there", e.Blob)
+		case errors.Is(err, ErrDamaged):
+			c.problem(nil, where, "its body %d cannot be read", e.Blob)
+		case err != nil:
+			return err
+		case m.Size != e.Size:
+			c.problem(nil, where, "has size %d, its body %d", e.Size, m.Size)
+		}
+		return nil
+	})
+}
+
+func (c *checker) email(a AccountID, id EmailID) (rec emailRec, err error) {
+	err = c.v.get(keyEmail(a, id), func(val []byte) (err error) {
+		rec, err = decodeEmail(val)
+		return err
+	})
+	return rec, err
+}
+
+func (c *checker) meta(id BlobID) (m blob.Meta, err error) {
+	err = c.v.get(keyBlob(id), func(val []byte) (err error) {
+		m, err = blob.ParseMeta(val)
+		return asStoreError(err)
+	})
+	return m, err
+}
+
+func (c *checker) emailRows() error {
+	return c.each([]byte{tableEmail}, false, func(k, val []byte) error {
+		a, id := AccountID(id64(k, 0)), EmailID(id64(k, 1))
+		where := fmt.Sprintf("email %d of account %d", id, a)
+		rec, err := decodeEmail(val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		acct := c.accounts[a]
+		if acct == nil {
+			if doomed, err := c.has(keyDoomedAccount(a)); err != nil || doomed {
+				return err
+			}
+			c.problem(nil, where, "its account is not there")
+			return nil
+		}
+		if id > acct.rec.LastEmail || rec.Thread > acct.rec.LastThread {
+			c.problem(recountOp{Account: a}, where, "has an id or thread that was not given yet")
+		}
+		if len(rec.Places) == 0 {
+			c.problem(mendEmailOp{a, id}, where, "stands nowhere")
+		}
+		for _, p := range rec.Places {
+			var at EmailID
+			err := c.v.get(keyEntry(p.Mailbox, p.UID), func(val []byte) error {
+				e, err := decodeEntry(val)
+				at = e.Email
+				return err
+			})
+			if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, errRecord) {
+				return err
+			}
+			if err != nil || at != id {
+				c.problem(mendEmailOp{a, id}, where, "is not where it should be, message %d of mailbox %d", p.UID, p.Mailbox)
+			}
+		}
+		if ok, err := c.has(keyRefEmail(rec.Blob, a, id)); err != nil {
+			return err
+		} else if !ok {
+			c.problem(mendRefOp{keyRefEmail(rec.Blob, a, id), keyEmail(a, id)}, where, "does not hold its body %d", rec.Blob)
+		}
+		return nil
+	})
+}
+
+func (c *checker) expungedRows() error {
+	return c.each([]byte{tableExpunged}, false, func(k, val []byte) error {
+		where := fmt.Sprintf("expunged message %d of mailbox %d", tail32(k), id64(k, 2))
+		x, err := decodeExpunged(val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		ref := keyRefExpunged(x.Blob, k)
+		if ok, err := c.has(ref); err != nil {
+			return err
+		} else if !ok {
+			c.problem(mendRefOp{ref, k}, where, "does not hold its body %d", x.Blob)
+		}
+		if ok, err := c.has(keyBlob(x.Blob)); err != nil {
+			return err
+		} else if !ok {
+			c.problem(nil, where, "its body %d is not there", x.Blob)
+		}
+		return nil
+	})
+}
+
+func (c *checker) logRows() error {
+	return c.each([]byte{tableLog}, false, func(k, val []byte) error {
+		where := fmt.Sprintf("change %d of account %d", id64(k, 1), id64(k, 0))
+		if _, err := decodeLog(val); err != nil {
+			return c.unreadable(where, err)
+		}
+		if a := c.accounts[AccountID(id64(k, 0))]; a != nil && ModSeq(id64(k, 1)) > a.rec.ModSeq {
+			c.problem(recountOp{Account: AccountID(id64(k, 0))}, where, "is beyond the account's mod-sequence %d", a.rec.ModSeq)
+		}
+		return nil
+	})
+}
+
+func (c *checker) threadRows() error {
+	return c.each([]byte{tableThread}, false, func(k, val []byte) error {
+		if _, err := decodeThread(val); err != nil {
+			return c.unreadable(fmt.Sprintf("thread %x of account %d", id64(k, 1), id64(k, 0)), err)
+		}
+		return nil
+	})
+}
+
+func (c *checker) blobRows() error {
+	return c.each([]byte{tableBlob}, false, func(k, val []byte) error {
+		id := BlobID(id64(k, 0))
+		where := fmt.Sprintf("body %d", id)
+		c.out.Blobs++
+		if id > c.global.LastBlob {
+			c.problem(recountOp{}, where, "has an id that was not given yet")
+		}
+		m, err := blob.ParseMeta(val)
+		if err != nil {
+			return c.unreadable(where, asStoreError(err))
+		}
+		if c.o.Bodies {
+			if err := c.readBody(where, id, m); err != nil {
+				return err
+			}
+		} else if err := c.countChunks(where, id, m); err != nil {
+			return err
+		}
+		err = c.v.get(keyFacts(id), func(val []byte) error {
+			var f Facts
+			_, err := decodeFacts(c.s.codec, val, WantIndex, &f)
+			return err
+		})
+		switch {
+		case errors.Is(err, ErrNotFound):
+			c.problem(nil, where, "has no facts")
+		case errors.Is(err, errRecord), errors.Is(err, ErrDamaged):
+			c.problem(nil, where, "has damaged facts")
+		case err != nil:
+			return err
+		}
+		held := false
+		err = c.v.scan(scanOptions{prefix: key(tableRef, uint64(id)), keysOnly: true}, func(_, _ []byte) error {
+			held = true
+			return errStop
+		})
+		if err != nil || held {
+			return err
+		}
+		if loose, err := c.has(keyLoose(id)); err != nil || loose {
+			return err
+		}
+		c.problem(mendLooseOp{id}, where, "nobody refers to it")
+		return nil
+	})
+}
+
+// readBody reads a body whole, as the view shows it.
+func (c *checker) readBody(where string, id BlobID, m blob.Meta) error {
+	r := blob.NewReader(c.ctx, c.s.codec, m, func(_ context.Context, n int, fn func([]byte) error) error {
+		err := c.v.get(keyChunk(id, n), fn)
+		if errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("%w: not there", blob.ErrDamaged)
+		}
+		return err
+	})
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		if errors.Is(err, ErrClosed) {
+			return err
+		}
+		c.problem(nil, where, "%v", err)
+	}
+	return nil
+}
+
+// countChunks sees that a body's chunks are there.
+func (c *checker) countChunks(where string, id BlobID, m blob.Meta) error {
+	want := m.Chunks()
+	if m.Head == 0 {
+		want--
+	}
+	n := 0
+	err := c.v.scan(scanOptions{prefix: key(tableChunk, uint64(id)), keysOnly: true}, func(_, _ []byte) error {
+		n++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n != want {
+		c.problem(nil, where, "has %d chunks of %d", n, want)
+	}
+	return nil
+}
+
+// strayBodies finds rows of bodies that are not there.
+func (c *checker) strayBodies() error {
+	for _, t := range []byte{tableChunk, tableFacts} {
+		var last BlobID
+		err := c.each([]byte{t}, true, func(k, _ []byte) error {
+			id := BlobID(id64(k, 0))
+			if id == last {
+				return nil
+			}
+			last = id
+			for _, owner := range [][]byte{keyBlob(id), keyPending(id)} {
+				if ok, err := c.has(owner); err != nil || ok {
+					return err
+				}
+			}
+			c.problem(mendStrayOp{id}, fmt.Sprintf("body %d", id), "has rows but no record")
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refRows sees that who holds a body is there. Those who are there were seen
+// to hold theirs.
+func (c *checker) refRows() error {
+	return c.each([]byte{tableRef}, true, func(k, _ []byte) error {
+		id := BlobID(id64(k, 0))
+		where := fmt.Sprintf("reference to body %d", id)
+		owner, ok := refOwner(k)
+		if !ok {
+			c.problem(nil, where, "cannot be read")
+			return nil
+		}
+		var at BlobID
+		err := c.v.get(owner.key, func(val []byte) (err error) {
+			at, err = owner.blob(val)
+			return err
+		})
+		switch {
+		case errors.Is(err, ErrNotFound):
+			c.problem(dropRefOp{k}, where, "%s is not there", owner)
+		case errors.Is(err, errRecord):
+			c.problem(nil, where, "%s cannot be read", owner)
+		case err != nil:
+			return err
+		case at != id:
+			c.problem(dropRefOp{k}, where, "%s has another body", owner)
+		}
+		return nil
+	})
+}
+
+func (c *checker) queueRows() error {
+	err := c.each([]byte{tableQueue}, false, func(k, val []byte) error {
+		id := QueueID(id64(k, 0))
+		where := fmt.Sprintf("queue entry %d", id)
+		q, err := decodeQueue(id, val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		c.out.Queued++
+		if id > c.global.LastQueue {
+			c.problem(recountOp{}, where, "has an id that was not given yet")
+		}
+		for _, need := range []struct {
+			k    []byte
+			what string
+			mend op
+		}{
+			{keyDue(q.Due, id), "is not listed by its time", mendDueOp{id}},
+			{keyRefQueue(q.Blob, id), "does not hold its body", mendRefOp{keyRefQueue(q.Blob, id), keyQueue(id)}},
+			{keyBlob(q.Blob), "its body is not there", nil},
+		} {
+			if ok, err := c.has(need.k); err != nil {
+				return err
+			} else if !ok {
+				c.problem(need.mend, where, "%s", need.what)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.each([]byte{tableDue}, true, func(k, _ []byte) error {
+		id := QueueID(id64(k, 1))
+		var due uint64
+		err := c.v.get(keyQueue(id), func(val []byte) error {
+			q, err := decodeQueue(id, val)
+			due = dueStamp(q.Due)
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, errRecord) {
+			return err
+		}
+		if err != nil || due != id64(k, 0) {
+			c.problem(mendDueOp{id}, fmt.Sprintf("queue time of entry %d", id), "is not the entry's")
+		}
+		return nil
+	})
+}
+
+func (c *checker) docRows() error {
+	err := c.each([]byte{tableDoc}, false, func(k, val []byte) error {
+		where := fmt.Sprintf("document %d/%q", k[1], k[2:])
+		d, err := decodeDoc(val)
+		if err != nil {
+			return c.unreadable(where, err)
+		}
+		if d.Rev > c.global.LastRev {
+			c.problem(recountOp{}, where, "has a revision that was not given yet")
+		}
+		if d.Expires.IsZero() {
+			return nil
+		}
+		expiry := keyDocExpiry(d.Expires, Table(k[1]), string(k[2:]))
+		if ok, err := c.has(expiry); err != nil {
+			return err
+		} else if !ok {
+			c.problem(mendRefOp{expiry, k}, where, "is not listed by its time")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.each([]byte{tableDocExpiry}, true, func(k, _ []byte) error {
+		if len(k) < keyPrefixAccount+1 {
+			return nil
+		}
+		if ok, err := c.has(append([]byte{tableDoc}, k[keyPrefixAccount:]...)); err != nil || ok {
+			return err
+		}
+		c.problem(dropRowsOp{[][]byte{k}}, fmt.Sprintf("time of document %q", k[keyPrefixAccount+1:]), "the document is not there")
+		return nil
+	})
+}
+
+// counters compares what was counted with what is kept.
+func (c *checker) counters() error {
+	for id, b := range c.boxes {
+		if b.doomed {
+			continue
+		}
+		if a := c.accounts[b.rec.Account]; a != nil {
+			a.used.Bytes += b.count.Size
+			a.used.Messages += int64(b.count.Messages)
+		}
+		c.counted.Bytes += b.count.Size
+		r, n := &b.rec, &b.count
+		where := fmt.Sprintf("mailbox %d (%q of account %d)", id, r.Name, r.Account)
+		if r.Messages != n.Messages || r.Unseen != n.Unseen || r.Deleted != n.Deleted || r.Size != n.Size {
+			c.problem(recountOp{Mailbox: id}, where, "counts %d messages, %d unseen, %d deleted, %d bytes; there are %d, %d, %d, %d",
+				r.Messages, r.Unseen, r.Deleted, r.Size, n.Messages, n.Unseen, n.Deleted, n.Size)
+		}
+		if r.FirstUnseen != 0 && r.FirstUnseen != b.unseen {
+			c.problem(recountOp{Mailbox: id}, where, "says message %d is the first unseen, it is %d", r.FirstUnseen, b.unseen)
+		}
+		for i, k := range r.Keywords {
+			var there uint32
+			if i < len(n.Keywords) {
+				there = n.Keywords[i].Count
+			}
+			if k.Count != there {
+				c.problem(recountOp{Mailbox: id}, where, "counts %d messages with keyword %q, there are %d", k.Count, k.Name, there)
+			}
+		}
+	}
+	for id, a := range c.accounts {
+		if a.used.Bytes != a.rec.Quota.Bytes || a.used.Messages != a.rec.Quota.Messages {
+			c.problem(recountOp{Account: id}, fmt.Sprintf("account %d", id), "counts %d bytes in %d messages, there are %d in %d",
+				a.rec.Quota.Bytes, a.rec.Quota.Messages, a.used.Bytes, a.used.Messages)
+		}
+	}
+	for _, n := range []struct {
+		what           string
+		kept, counted_ int64
+	}{
+		{"accounts", c.global.Accounts, c.out.Accounts},
+		{"mailboxes", c.global.Mailboxes, c.out.Mailboxes},
+		{"messages", c.global.Messages, c.out.Messages},
+		{"bytes", c.global.Bytes, c.counted.Bytes},
+		{"bodies", c.global.Blobs, c.out.Blobs},
+		{"queue entries", c.global.Queued, c.out.Queued},
+	} {
+		if n.kept != n.counted_ {
+			c.problem(recountOp{}, "store", "counts %d %s, there are %d", n.kept, n.what, n.counted_)
+		}
+	}
+	return nil
 }

@@ -108,8 +108,9 @@ func (s *stage) dropEntry(acct AccountID, id MailboxID, name string, kw []keywor
 		x := expungedRec{Name: name, Email: e.Email, Thread: e.Thread, Blob: e.Blob, Size: e.Size,
 			Flags:        Flags{System: e.System &^ Deleted, Keywords: keywordNames(e.Keywords, kw)},
 			InternalDate: e.InternalDate, SaveDate: e.SaveDate}
-		s.put(keyExpunged(acct, r.at.Unix(), id, uid), x.encode())
-		s.put(keyRefExpunged(e.Blob, acct, id, uid), []byte{recordVersion})
+		k := keyExpunged(acct, r.at.Unix(), id, uid)
+		s.put(k, x.encode())
+		s.put(keyRefExpunged(e.Blob, k), []byte{recordVersion})
 	}
 	rec, err := s.email(acct, e.Email)
 	if err == ErrNotFound {

@@ -35,7 +35,7 @@ const (
 	metaGlobal               = "global"
 	refEmail            byte = 1 // account, email
 	refQueue            byte = 2 // queue id
-	refExpunged         byte = 3 // account, mailbox, uid
+	refExpunged         byte = 3 // account, time, mailbox, uid
 	keyPrefixAccount         = 9
 	keyPrefixAccountTwo      = 17
 )
@@ -99,11 +99,9 @@ func keyRefQueue(b BlobID, q QueueID) []byte {
 	return binary.BigEndian.AppendUint64(append(key(tableRef, uint64(b)), refQueue), uint64(q))
 }
 
-func keyRefExpunged(b BlobID, a AccountID, m MailboxID, u UID) []byte {
-	k := append(key(tableRef, uint64(b)), refExpunged)
-	k = binary.BigEndian.AppendUint64(k, uint64(a))
-	k = binary.BigEndian.AppendUint64(k, uint64(m))
-	return binary.BigEndian.AppendUint32(k, uint32(u))
+// keyRefExpunged holds the key of the expunged message's row, but its table.
+func keyRefExpunged(b BlobID, expunged []byte) []byte {
+	return append(append(key(tableRef, uint64(b)), refExpunged), expunged[1:]...)
 }
 
 func keyDoomedMailbox(m MailboxID) []byte { return key(tableDoomedMailbox, uint64(m)) }

@@ -187,7 +187,7 @@ func (s *Store) dropExpunged(ctx context.Context, id AccountID, before int64) er
 				if err != nil {
 					return damaged("expunged message", id, err)
 				}
-				o.Items = append(o.Items, expungedItem{append([]byte{}, k...), x.Blob, id, MailboxID(id64(k, 2)), UID(tail32(k))})
+				o.Items = append(o.Items, expungedItem{append([]byte{}, k...), x.Blob})
 				return nil
 			})
 		v.close()
@@ -201,11 +201,8 @@ func (s *Store) dropExpunged(ctx context.Context, id AccountID, before int64) er
 }
 
 type expungedItem struct {
-	Key     []byte
-	Blob    BlobID
-	Account AccountID
-	Mailbox MailboxID
-	UID     UID
+	Key  []byte
+	Blob BlobID
 }
 
 // dropExpungedOp forgets expunged messages for good.
@@ -221,7 +218,7 @@ func (o dropExpungedOp) apply(st *stage) (any, error) {
 			continue // restored meanwhile
 		}
 		st.del(it.Key)
-		st.unref(it.Blob, keyRefExpunged(it.Blob, it.Account, it.Mailbox, it.UID))
+		st.unref(it.Blob, keyRefExpunged(it.Blob, it.Key))
 	}
 	return nil, nil
 }
