@@ -10,8 +10,8 @@ import (
 // These are set when an image is built, by the linker's -X: the release, and
 // the time of its commit in RFC 3339.
 var (
-	number  string
-	commits string
+	number     string
+	commitTime string
 )
 
 // String returns the release; of a program built by hand, the commit with a
@@ -34,7 +34,7 @@ func String() string {
 // Time returns when the program's commit was made, the zero time when unknown.
 // No clock that is right shows an earlier one.
 func Time() time.Time {
-	for _, s := range []string{commits, setting("vcs.time")} {
+	for _, s := range []string{commitTime, setting("vcs.time")} {
 		if t, err := time.Parse(time.RFC3339, s); err == nil {
 			return t
 		}

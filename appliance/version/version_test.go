@@ -3,17 +3,17 @@ package version
 import "testing"
 
 func TestVersion(t *testing.T) {
-	defer func() { number, commits = "", "" }()
+	defer func() { number, commitTime = "", "" }()
 	if String() == "" {
 		t.Error("no version at all")
 	}
-	number, commits = "1.2", "2026-03-01T12:00:00Z"
+	number, commitTime = "1.2", "2026-03-01T12:00:00Z"
 	if String() != "1.2" {
 		t.Errorf("got %s", String())
 	}
 	if got := Time().Unix(); got != 1772366400 {
 		t.Errorf("got %d", got)
 	}
-	commits = "yesterday"
+	commitTime = "yesterday"
 	Time() // falls back
 }
