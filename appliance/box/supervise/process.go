@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -136,8 +137,8 @@ func (ps *Processes) start(spec *Spec, log *os.File) (Process, error) {
 
 // startProcess makes the child. What a thread may gain by exec is inherited by
 // the processes it makes, and can be given up but never regained: so the child
-// of a service with NoNewPrivs is made by a thread that has given it up and
-// then ends.
+// of a service with NoNewPrivs is made by a thread that has given up all but the
+// service's own capabilities and then ends.
 func startProcess(spec *Spec, attr *os.ProcAttr) (child *os.Process, err error) {
 	if !spec.NoNewPrivs {
 		return os.StartProcess(spec.Command[0], spec.Command, attr)
@@ -146,14 +147,38 @@ func startProcess(spec *Spec, attr *os.ProcAttr) (child *os.Process, err error) 
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			err = fmt.Errorf("no_new_privs: %w", err)
+		if err = giveUp(attr.Sys.AmbientCaps, spec.UID); err != nil {
 			return
 		}
 		child, err = os.StartProcess(spec.Command[0], spec.Command, attr)
 	}()
 	<-done
 	return child, err
+}
+
+// giveUp sets no_new_privs for this thread and, for a user that is not root,
+// takes every capability but keep out of its bounding set. Linux has at most 64
+// capabilities; it answers EINVAL to the first that it does not know.
+func giveUp(keep []uintptr, uid uint32) error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
+	}
+	if uid == 0 {
+		return nil
+	}
+	for c := range uintptr(64) {
+		if slices.Contains(keep, c) {
+			continue
+		}
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
+	return nil
 }
 
 // process is a child that runs as leader of its own process group.

@@ -115,7 +115,7 @@ func TestPrivileges(t *testing.T) {
 	if os.Getuid() == 0 {
 		s.UID, s.GID, s.Ambient = 1000, 1000, []uintptr{netBindService}
 		want = `Uid:\s+1000\s+1000\s+1000\s+1000\nGid:\s+1000\s+1000\s+1000\s+1000\nGroups:\s*\n` +
-			`CapEff:\s+0000000000000400\n(?s:.*)NoNewPrivs:\s+1\n`
+			`CapEff:\s+0000000000000400\nCapBnd:\s+0000000000000400\nNoNewPrivs:\s+1\n`
 	}
 	p, err := ps.Start(s)
 	if err != nil {

@@ -1,0 +1,291 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"pillarbox/appliance/box/clock"
+	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/efivar"
+)
+
+// Where the volumes are.
+const (
+	statePath = "/state"
+	dataPath  = "/data"
+	espPath   = "/esp"
+)
+
+// milestoneData is reached when the data volume is mounted.
+const milestoneData = "data volume"
+
+const (
+	// diskWait is how long the boot waits for the disk. Controllers with many
+	// drives take half a minute; a disk that comes later is used as well.
+	diskWait = 30 * time.Second
+
+	// diskPoll is the longest time between two looks while waiting, for disks
+	// whose event was missed.
+	diskPoll = time.Second
+
+	// settleTime lets the partitions of a disk that just came appear.
+	settleTime = 200 * time.Millisecond
+)
+
+// The user that maild runs as.
+const (
+	mailUID = 1000
+	mailGID = 1000
+)
+
+// volumes are the mounted volumes of the box.
+type volumes struct {
+	work sync.Mutex // held while volumes are looked for and mounted
+
+	mu               sync.Mutex
+	state, data, esp *disk.Mount
+}
+
+func (v *volumes) get() (state, data, esp *disk.Mount) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.state, v.data, v.esp
+}
+
+// startVolumes mounts the volumes of the box. When they do not appear in time
+// the boot goes on without, and they are used when they come.
+func (s *System) startVolumes(ctx context.Context) {
+	deadline := time.Now().Add(diskWait)
+	told := false
+	for !s.mountVolumes(ctx) && time.Now().Before(deadline) && ctx.Err() == nil {
+		if !told && time.Until(deadline) < diskWait-2*time.Second {
+			s.say("waiting for the system disk, up to %v", diskWait)
+			told = true
+		}
+		s.awaitDisk(ctx, diskPoll)
+	}
+	state, data, _ := s.volumes.get()
+	if state != nil && data != nil {
+		return
+	}
+	if data == nil {
+		s.missing("data", "mail cannot be received or read until it is there", data == nil && state == nil)
+	}
+	if state == nil {
+		s.missing("state", "settings cannot be kept until it is there", false)
+	}
+	s.guard("late disks", func() {
+		for ctx.Err() == nil {
+			s.awaitDisk(ctx, 0)
+			if s.mountVolumes(ctx) {
+				return
+			}
+		}
+	})
+}
+
+// missing notes that a volume is not there, unless a better reason is known.
+func (s *System) missing(name, consequence string, listDisks bool) {
+	text := fmt.Sprintf("the %s volume was not found: %s", name, consequence)
+	if listDisks {
+		text += "; " + seenDisks("/sys")
+	}
+	if !s.problems.has(name + " volume") {
+		s.problems.add(name+" volume", text)
+	}
+}
+
+// seenDisks says in words which disks there are.
+func seenDisks(sys string) string {
+	disks, err := disk.Scan(sys)
+	if err != nil || len(disks) == 0 {
+		return "no disk at all is seen"
+	}
+	var names []string
+	for _, d := range disks {
+		names = append(names, fmt.Sprintf("%s (%s, %s)", d.Name, d.Model, size(d.Size)))
+	}
+	return "the disks seen are " + strings.Join(names, ", ")
+}
+
+// awaitDisk returns when a block device came, or after limit if that is not 0.
+func (s *System) awaitDisk(ctx context.Context, limit time.Duration) {
+	var expired <-chan time.Time
+	if limit > 0 {
+		expired = time.After(limit)
+	}
+	select {
+	case <-s.hardware.disks:
+		select {
+		case <-time.After(settleTime):
+		case <-ctx.Done():
+		}
+	case <-expired:
+	case <-ctx.Done():
+	}
+}
+
+// mountVolumes looks for the volumes that are not mounted yet, grows and mounts
+// them, and does what waits for them. It reports whether all that mail needs
+// is there.
+func (s *System) mountVolumes(ctx context.Context) bool {
+	s.volumes.work.Lock()
+	defer s.volumes.work.Unlock()
+	disks, err := disk.Find("/sys", "/dev")
+	if err != nil {
+		s.log.Warn("some disks cannot be read", "error", err)
+	}
+	loader, err := efivar.Partition(efivar.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("boot disk", "error", err)
+	}
+	found, notes := disk.Choose(disks, loader)
+	if !found.Complete() && found.ESP == nil {
+		return false
+	}
+	for _, note := range notes {
+		s.problems.add("disks", note)
+	}
+	state, data, esp := s.volumes.get()
+	if state == nil && found.State != nil {
+		s.takeState(ctx, *found.State)
+	}
+	if data == nil && found.Data != nil {
+		s.takeData(ctx, *found.Data, disks)
+	}
+	if esp == nil && found.ESP != nil {
+		s.takeESP(*found.ESP)
+	}
+	state, data, _ = s.volumes.get()
+	return state != nil && data != nil
+}
+
+// takeState mounts the state volume and begins to keep logs on it.
+func (s *System) takeState(ctx context.Context, p disk.Partition) {
+	m := s.take(ctx, "state", p, statePath)
+	if m == nil {
+		return
+	}
+	s.setSaneClock("files on the state volume were written", s.BuildTime, clock.Newest(statePath))
+	for _, dir := range []string{"certs", "maild"} {
+		if err := giveToMail(filepath.Join(statePath, dir), 0o700); err != nil {
+			s.problems.add("state folders", err.Error())
+		}
+	}
+	if err := s.book.Persist(filepath.Join(statePath, "log")); err != nil {
+		s.problems.add("logs", fmt.Sprintf("logs are not kept: %v", err))
+	}
+	s.volumes.mu.Lock()
+	s.volumes.state = m
+	s.volumes.mu.Unlock()
+	s.problems.solved("state volume")
+	s.sup.Restart(serviceBox) // late: it runs without its settings
+}
+
+// takeData mounts the data volume and lets maild go on.
+func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Disk) {
+	m := s.take(ctx, "data", p, dataPath)
+	if m == nil {
+		return
+	}
+	if err := giveToMail(dataPath, 0o750); err != nil {
+		s.problems.add("data folder", err.Error())
+	}
+	s.volumes.mu.Lock()
+	s.volumes.data = m
+	s.volumes.mu.Unlock()
+	s.problems.solved("data volume")
+	for _, d := range disks {
+		if d.Name == p.Disk {
+			st := m.Status()
+			s.say("system disk %s (%s, %s), data volume %s, %s free", d.Name, d.Model, size(d.Size), size(st.Size), size(st.Free))
+		}
+	}
+	s.sup.Reach(milestoneData)
+}
+
+func (s *System) takeESP(p disk.Partition) {
+	m, err := disk.MountESP("/dev", p, espPath)
+	if err != nil {
+		s.problems.add("boot volume", fmt.Sprintf("the boot volume (ESP) cannot be read: %v", err))
+		return
+	}
+	s.volumes.mu.Lock()
+	s.volumes.esp = m
+	s.volumes.mu.Unlock()
+	s.problems.solved("boot volume")
+}
+
+// take mounts and grows one volume and looks at its health. It returns nil when
+// that volume cannot be used.
+func (s *System) take(ctx context.Context, name string, p disk.Partition, path string) *disk.Mount {
+	m, err := disk.MountExt4("/dev", p, path)
+	if err != nil {
+		s.problems.add(name+" volume", fmt.Sprintf("the %s volume on %s cannot be used: %v", name, p.Name, err))
+		return nil
+	}
+	gained, err := m.Grow(ctx, func(now, target int64) {
+		s.say("growing the %s volume: %s of %s", name, size(now), size(target))
+	})
+	if err != nil {
+		s.problems.add(name+" size", fmt.Sprintf("the %s volume cannot be grown: %v", name, err))
+	}
+	if gained > 0 {
+		s.say("the %s volume has grown by %s", name, size(gained))
+	}
+	st := m.Status()
+	if st.FSErrors > 0 {
+		s.problems.add(name+" errors", fmt.Sprintf("the file system of the %s volume on %s has counted %d errors (the last in %s): "+
+			"check the disk and have a backup ready", name, p.Name, st.FSErrors, st.LastError))
+	}
+	if st.ReadOnly {
+		s.problems.add(name+" read-only", fmt.Sprintf("the %s volume on %s can only be read", name, p.Name))
+	}
+	return m
+}
+
+// giveToMail makes a folder that belongs to maild. When it belonged to somebody
+// else, as on a fresh or restored volume, so does all that is in it.
+func giveToMail(dir string, mode fs.FileMode) error {
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return err
+	}
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); !ok || st.Uid != mailUID || st.Gid != mailGID {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, mailUID, mailGID)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return os.Chmod(dir, mode)
+}
+
+// size writes a number of octets as people do.
+func size(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/unit, 0
+	for v >= unit && i < 4 {
+		v /= unit
+		i++
+	}
+	return fmt.Sprintf("%.1f %cB", v, "kMGTP"[i])
+}
