@@ -192,6 +192,16 @@ func (s *System) takeState(ctx context.Context, p disk.Partition) {
 
 // takeData mounts the data volume and lets maild go on.
 func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Disk) {
+	for _, d := range disks {
+		if d.Name != p.Disk {
+			continue
+		}
+		grown, err := disk.GrowPartition("/dev", d, p)
+		if err != nil {
+			s.problems.add("data partition", fmt.Sprintf("the data volume cannot take the whole disk %s: %v", d.Name, err))
+		}
+		p = grown
+	}
 	m := s.take(ctx, "data", p, dataPath)
 	if m == nil {
 		return

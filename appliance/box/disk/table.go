@@ -1,66 +1,87 @@
 package disk
 
 import (
-	"bytes"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"unicode/utf16"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"pillarbox/image/gpt"
 )
 
-const (
-	gptSignature = "EFI PART"
-	gptMaxEntry  = 4096 // octets; the standard size is 128
-	gptMaxCount  = 1024 // the standard count is 128
-)
+// tableAlign is what the end of a grown partition is aligned to, octets, as
+// the image's partitions are.
+const tableAlign = 1 << 20
 
 // readTable fills in what the GPT of a disk says of its partitions. A disk
-// without GPT is left as it is.
+// without GPT is left as it is. Partitions are matched by where they begin, for
+// the kernel has their numbers and the table may have gaps.
 func readTable(r io.ReaderAt, d *Disk) error {
-	if d.Sector == 0 {
+	t, err := gpt.Read(r, d.Size)
+	if errors.Is(err, gpt.ErrNoTable) {
 		return nil
 	}
-	head := make([]byte, 92)
-	if _, err := r.ReadAt(head, int64(d.Sector)); err != nil {
+	if err != nil {
 		return fmt.Errorf("read partition table of %s: %w", d.Name, err)
 	}
-	le := binary.LittleEndian
-	if string(head[:8]) != gptSignature {
-		return nil
-	}
-	first, count, size := le.Uint64(head[72:]), le.Uint32(head[80:]), le.Uint32(head[84:])
-	if size < 128 || size > gptMaxEntry || count > gptMaxCount {
-		return fmt.Errorf("partition table of %s: %d entries of %d octets", d.Name, count, size)
-	}
-	entries := make([]byte, int(count)*int(size))
-	if _, err := r.ReadAt(entries, int64(first)*int64(d.Sector)); err != nil {
-		return fmt.Errorf("read partition table of %s: %w", d.Name, err)
-	}
-	for i := range d.Partitions {
-		p := &d.Partitions[i]
-		if p.Number < 1 || p.Number > int(count) {
-			continue
+	for _, e := range t.Partitions {
+		for i := range d.Partitions {
+			p := &d.Partitions[i]
+			if p.Start == int64(e.First)*int64(t.BlockSize) {
+				p.Type, p.GUID, p.Label = strings.ToLower(e.Type.String()), strings.ToLower(e.ID.String()), printable(e.Name)
+			}
 		}
-		e := entries[(p.Number-1)*int(size):]
-		p.Type, p.GUID, p.Label = guid(e[:16]), guid(e[16:32]), utf16Name(e[56:128])
 	}
 	return nil
 }
 
-// guid writes a GUID in its mixed byte order as text.
-func guid(b []byte) string {
-	le := binary.LittleEndian
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(b), le.Uint16(b[4:]), le.Uint16(b[6:]), b[8:10], b[10:16])
+// GrowPartition makes p reach the end of its disk d, when p is the last
+// partition and the disk has room after it, in the table and for the kernel.
+// It returns p with the size that the kernel now knows, also with an error.
+func GrowPartition(dev string, d Disk, p Partition) (Partition, error) {
+	// Each write is on disk before the next: the table at the end before the
+	// one at the beginning.
+	f, err := os.OpenFile(filepath.Join(dev, d.Name), os.O_RDWR|os.O_SYNC, 0)
+	if err != nil {
+		return p, fmt.Errorf("grow partition %s: %w", p.Name, err)
+	}
+	defer f.Close()
+	return growPartition(f, d, p, func(start, size int64) error {
+		return resizePartition(f, p.Number, start, size)
+	})
 }
 
-func utf16Name(b []byte) string {
-	units := make([]uint16, len(b)/2)
-	binary.Read(bytes.NewReader(b), binary.LittleEndian, units)
-	for i, u := range units {
-		if u == 0 {
-			units = units[:i]
-			break
-		}
+// device is a disk to read and write.
+type device interface {
+	io.ReaderAt
+	io.WriterAt
+}
+
+func growPartition(f device, d Disk, p Partition, resize func(start, size int64) error) (Partition, error) {
+	t, err := gpt.Read(f, d.Size)
+	if errors.Is(err, gpt.ErrNoTable) {
+		return p, nil
 	}
-	return printable(string(utf16.Decode(units)))
+	if err != nil {
+		return p, fmt.Errorf("grow partition %s: %w", p.Name, err)
+	}
+	bs := int64(t.BlockSize)
+	t.Resize(uint64(d.Size / bs))
+	i, grew := t.GrowLast(uint64(tableAlign / bs))
+	// Writing numbers the entries anew: with a gap before it, the partition
+	// would become another.
+	if !grew || int64(t.Partitions[i].First)*bs != p.Start || i+1 != p.Number {
+		return p, nil
+	}
+	if err := t.Write(f); err != nil {
+		return p, fmt.Errorf("grow partition %s: %w", p.Name, err)
+	}
+	grown := int64(t.Partitions[i].Blocks()) * bs
+	if err := resize(p.Start, grown); err != nil {
+		return p, err
+	}
+	p.Size = grown
+	return p, nil
 }
