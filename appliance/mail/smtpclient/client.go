@@ -325,3 +325,6 @@ func (c *Client) drop() {
 	c.dead = true
 	c.raw.Close()
 }
+
+// Host is the server's name, as given in the options.
+func (c *Client) Host() string { return c.o.Host }

@@ -1,0 +1,42 @@
+package queue
+
+import "time"
+
+// Schedule says when a copy is tried again and when it is given up.
+type Schedule struct {
+	// Delays follow the first, second, ... failed attempt; the last one is repeated.
+	Delays []time.Duration
+	// Expiry is the age at which a copy that still fails is returned.
+	Expiry time.Duration
+	// MinAttempts must have failed before it is returned, whatever its age: a
+	// box that was off, or without a network, or whose clock jumped, has not
+	// tried enough yet.
+	MinAttempts int
+}
+
+// DefaultSchedule follows RFC 5321 section 4.5.4.1: at least two attempts in
+// the first hour, then every few hours, at least four to five days long. The
+// first delays are short, since many receivers refuse strangers once for some
+// minutes (greylisting).
+var DefaultSchedule = Schedule{
+	Delays: []time.Duration{
+		5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute,
+		time.Hour, 2 * time.Hour, 4 * time.Hour,
+	},
+	Expiry:      5 * 24 * time.Hour,
+	MinAttempts: 8,
+}
+
+// after tells when to try again a copy whose attempts have all failed, the
+// last one now; ok is false where it is to be returned.
+func (s Schedule) after(now, created time.Time, attempts int) (due time.Time, ok bool) {
+	expires := created.Add(s.Expiry)
+	if attempts >= s.MinAttempts && !now.Before(expires) {
+		return time.Time{}, false
+	}
+	due = now.Add(s.Delays[min(attempts, len(s.Delays))-1])
+	if attempts >= s.MinAttempts && due.After(expires) {
+		due = expires // one last attempt before it is returned
+	}
+	return due, true
+}
