@@ -16,7 +16,9 @@ func (p *Provision) check(l lines) []Problem {
 	c := &checker{lines: l, domains: make(map[string]bool), taken: make(map[string]string)}
 	c.box(&p.Box)
 	c.network(&p.Network)
-	c.mail(&p.Mail)
+	if p.Mail != nil {
+		c.mail(p.Mail)
+	}
 	for i := range p.Domains {
 		c.domain(fmt.Sprintf("domain[%d]", i+1), &p.Domains[i])
 	}

@@ -19,7 +19,7 @@ const maxProvision = 4 << 20
 type Provision struct {
 	Box     Box      `toml:"box"`
 	Network Network  `toml:"network"`
-	Mail    Mail     `toml:"mail"`
+	Mail    *Mail    `toml:"mail"` // nil where the file has no [mail]
 	Domains []Domain `toml:"domain"`
 	Users   []User   `toml:"user"`
 	Groups  []Group  `toml:"group"`
@@ -51,11 +51,14 @@ type Network struct {
 
 // Mail is the settings of the mail server.
 type Mail struct {
-	SmartHost           string `toml:"smart_host"` // "host:port", "" to deliver by MX
-	SmartHostUser       string `toml:"smart_host_user"`
-	SmartHostPassword   string `toml:"smart_host_password"`
-	AllowPlaintextLogin bool   `toml:"allow_plaintext_login"`
-	MaxMessageSize      Size   `toml:"max_message_size"` // octets, 0: as it is
+	SmartHost         string `toml:"smart_host"` // "host:port", "" to deliver by MX
+	SmartHostUser     string `toml:"smart_host_user"`
+	SmartHostPassword string `toml:"smart_host_password"`
+	// SmartHostAnyCertificate sends the password to a server that cannot prove
+	// its name, as one in the own house.
+	SmartHostAnyCertificate bool `toml:"smart_host_any_certificate"`
+	AllowPlaintextLogin     bool `toml:"allow_plaintext_login"`
+	MaxMessageSize          Size `toml:"max_message_size"` // octets, 0: as it is
 }
 
 // Domain is a hosted domain.

@@ -57,7 +57,7 @@ func TestParseProvision(t *testing.T) {
 		Box: Box{Hostname: "mail.example.org", Timezone: "Europe/Berlin", AdminPassword: "correct horse battery"},
 		Network: Network{Mode: ModeStatic, Address: "192.0.2.5/24", Gateway: "192.0.2.1",
 			DNS: []string{"192.0.2.53", "2001:db8::53"}, NTP: []string{"ntp.example.org"}},
-		Mail:    Mail{SmartHost: "relay.example.net:587", SmartHostUser: "box", SmartHostPassword: "x", AllowPlaintextLogin: true, MaxMessageSize: 50 << 20},
+		Mail:    &Mail{SmartHost: "relay.example.net:587", SmartHostUser: "box", SmartHostPassword: "x", AllowPlaintextLogin: true, MaxMessageSize: 50 << 20},
 		Domains: []Domain{{"example.org"}, {"xn--bcher-kva.example"}},
 		Users: []User{
 			{Address: "ann@example.org", Name: "Ann", Password: "river stone window", Quota: 5 << 30, Admin: true,
