@@ -42,6 +42,17 @@ func LoadLock(root string) (*Lock, error) {
 	return l, nil
 }
 
+// Unpinned gives a lock that holds nothing, for taking the newest of everything.
+func (l *Lock) Unpinned() *Lock { return &Lock{path: l.path} }
+
+// Merge pins everything that other pins and keeps the rest, which another
+// board may need.
+func (l *Lock) Merge(other *Lock) {
+	for _, p := range other.Packages {
+		l.Set(p)
+	}
+}
+
 // find gives the pinned package for a wish: a name, or a name whose dependency is meant.
 func (l *Lock) find(wish string) (Locked, bool) {
 	for _, p := range l.Packages {
