@@ -75,7 +75,7 @@ func (c *checker) list(field string, v []string, check func(string) (string, err
 func (c *checker) box(b *Box) {
 	c.value("box.hostname", &b.Hostname, Hostname)
 	c.value("box.timezone", &b.Timezone, Timezone)
-	c.password("box.admin_password", b.AdminPassword, b.AdminPasswordHash, "admin")
+	c.password("box.admin_password", b.AdminPassword, b.AdminPasswordHash, AdminLogin)
 }
 
 func (c *checker) password(field, plain, hash, login string) {

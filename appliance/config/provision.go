@@ -83,6 +83,10 @@ type Group struct {
 	Members []string `toml:"members"`
 }
 
+// AdminLogin is the administrator's login name on the console and the web. It
+// has no domain, so that no mailbox can have it.
+const AdminLogin = "admin"
+
 // Problem is one thing that is wrong with a provisioning file.
 type Problem struct {
 	Line    int    // counted from 1; 0 where it belongs to no line

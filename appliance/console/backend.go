@@ -1,0 +1,98 @@
+package console
+
+import (
+	"context"
+	"time"
+)
+
+// Backend is the box as the console sees it. Every call is bounded by its
+// context; the console never waits for one while drawing.
+type Backend interface {
+	// State tells how the box is. What could not be asked is in
+	// State.Silent; the error is for a failure of the whole.
+	State(ctx context.Context) (State, error)
+	// TimeZones lists the names a time zone may have.
+	TimeZones(ctx context.Context) ([]string, error)
+	// SetUp applies the first-boot answers, all or none, and may be called
+	// again after a failure. A refused answer comes as a *FieldError.
+	SetUp(ctx context.Context, a Answers) error
+	// PowerOff and Restart end in an orderly shutdown.
+	PowerOff(ctx context.Context) error
+	Restart(ctx context.Context) error
+}
+
+// State is how the box is at one moment.
+type State struct {
+	Version   string
+	Hostname  string
+	SetUp     bool // the first-boot questions have been answered
+	Serving   bool // mail is served
+	Started   time.Time
+	Links     []Link
+	Services  []Service
+	Mail      MailFigures
+	Disk      Disk
+	Clock     Clock
+	Events    []Event  // newest first
+	Problems  []string // sentences, the worst first
+	Silent    []string // daemons that did not answer
+	AskAgain  bool     // State is not complete yet: the daemons are starting
+	MailError string   // why mail is not served, where it is known
+}
+
+// Link is a network interface.
+type Link struct {
+	Name      string
+	Up        bool
+	Addresses []string // with prefix length
+}
+
+// Service is a process of the box.
+type Service struct {
+	Name     string
+	State    string // running, backoff, stopped, failed
+	Restarts int
+}
+
+// MailFigures count what maild holds.
+type MailFigures struct {
+	Domains, Mailboxes, Messages, Queued int64
+}
+
+// Disk is the disk that holds the mail, bytes.
+type Disk struct {
+	Total, Free int64
+	Trouble     string
+}
+
+// Clock is the box's time.
+type Clock struct {
+	Synced bool
+	Zone   string
+}
+
+// Event is a line of the box's journal for people.
+type Event struct {
+	Time  time.Time
+	Level string // info, warning, error
+	Text  string
+}
+
+// Answers are the first-boot questions' answers.
+type Answers struct {
+	Hostname      string
+	Domain        string
+	AdminPassword string
+	Mailbox       string // address of the first mailbox
+	MailboxName   string // the person's name
+	Password      string // of the first mailbox
+	TimeZone      string
+}
+
+// FieldError is an answer the box refused.
+type FieldError struct {
+	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone
+	Message string
+}
+
+func (e *FieldError) Error() string { return e.Message }

@@ -1,0 +1,79 @@
+package console
+
+import (
+	"embed"
+	"fmt"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+//go:embed catalogues/*.toml
+var catalogueFiles embed.FS
+
+// Language is a language of the console, by its ISO 639-1 code.
+type Language struct {
+	Code string
+	Name string // in the language itself
+}
+
+// Languages lists the languages there are, English first.
+func Languages() []Language {
+	return []Language{{"en", "English"}, {"de", "Deutsch"}, {"fr", "Français"}, {"es", "Español"}}
+}
+
+// Catalogue translates the console's sentences. The English sentence is the
+// key; a sentence without a translation stays English.
+type Catalogue struct {
+	sentences map[string]string
+}
+
+// LoadCatalogue loads a language's sentences; English needs none.
+func LoadCatalogue(code string) (*Catalogue, error) {
+	c := &Catalogue{}
+	if code == "en" {
+		return c, nil
+	}
+	raw, err := catalogueFiles.ReadFile(path.Join("catalogues", code+".toml"))
+	if err != nil {
+		return nil, fmt.Errorf("no catalogue for language %q: %w", code, err)
+	}
+	if err := toml.Unmarshal(raw, &c.sentences); err != nil {
+		return nil, fmt.Errorf("catalogue %s: %w", code, err)
+	}
+	return c, nil
+}
+
+// T is the sentence in the catalogue's language, with its arguments filled in
+// where the sentence has verbs of package fmt.
+func (c *Catalogue) T(sentence string, args ...any) string {
+	if t, ok := c.sentences[sentence]; ok && t != "" {
+		sentence = t
+	}
+	if len(args) == 0 {
+		return sentence
+	}
+	return fmt.Sprintf(sentence, args...)
+}
+
+// Plural picks between the sentence for one and the one for many.
+func (c *Catalogue) Plural(n int64, one, many string) string {
+	if n == 1 {
+		return strings.ReplaceAll(c.T(one), "%d", "1")
+	}
+	return c.T(many, n)
+}
+
+// Refusal makes a sentence of what a check of the settings says about an
+// answer, such as "must be at least 8 characters long". A text that is a
+// sentence already stays one.
+func (c *Catalogue) Refusal(text string) string {
+	r, _ := utf8.DecodeRuneInString(text)
+	if !unicode.IsLower(r) {
+		return c.T(text)
+	}
+	return c.T("This " + strings.TrimSuffix(text, ".") + ".")
+}

@@ -1,0 +1,256 @@
+package console
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// The console is drawn for a screen of this size, and for a line that
+// reports none.
+const (
+	defaultWidth  = 80
+	defaultHeight = 24
+)
+
+const (
+	// refreshEvery is how old what the status page shows may get. A redraw
+	// sends only what changed, tens of bytes on a serial line.
+	refreshEvery = 2 * time.Second
+	// redrawEvery mends a screen that somebody else wrote on: the kernel, or
+	// a terminal that was connected to the serial line just now.
+	redrawEvery = time.Minute
+	// askTime bounds one question to the daemons.
+	askTime = 5 * time.Second
+	// setUpTime bounds the set-up: hashing passwords, first certificates.
+	setUpTime = 2 * time.Minute
+)
+
+// model is the console's root: the page shown, and what it needs.
+type model struct {
+	ctx     context.Context
+	backend Backend
+	t       theme
+	c       *Catalogue
+	now     func() time.Time
+	tick    tea.Cmd // asks for the next refresh
+
+	width, height int
+	state         State
+	stateErr      error
+	drawn         time.Time // the whole screen, last
+	known         bool      // state has been read at least once
+	wizard        *wizard
+	asked         *question
+	notice        string // the last thing done, until the next key
+	welcome       []string
+}
+
+// question is a choice that needs a second key.
+type question struct {
+	text string
+	yes  func(context.Context) error
+	done string
+}
+
+type (
+	stateRead struct {
+		state State
+		err   error
+	}
+	zonesRead struct {
+		zones []string
+		err   error
+	}
+	refresh    struct{}
+	actionDone struct {
+		notice string
+		err    error
+	}
+)
+
+func (m *model) Init() tea.Cmd { return m.readState }
+
+func (m *model) readState() tea.Msg {
+	ctx, cancel := context.WithTimeout(m.ctx, askTime)
+	defer cancel()
+	s, err := m.backend.State(ctx)
+	return stateRead{s, err}
+}
+
+func (m *model) readZones() tea.Msg {
+	ctx, cancel := context.WithTimeout(m.ctx, askTime)
+	defer cancel()
+	z, err := m.backend.TimeZones(ctx)
+	return zonesRead{z, err}
+}
+
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		if msg.Width > 0 && msg.Height > 0 {
+			m.width, m.height = msg.Width, msg.Height
+		}
+		return m, nil
+	case stateRead:
+		return m, m.took(msg)
+	case zonesRead:
+		if msg.err == nil && m.wizard == nil && !m.state.SetUp {
+			m.wizard = newWizard(m.t, m.c, msg.zones)
+		}
+		return m, nil
+	case refresh:
+		if m.now().Sub(m.drawn) > redrawEvery {
+			m.drawn = m.now()
+			return m, tea.Batch(tea.ClearScreen, m.readState)
+		}
+		return m, m.readState
+	case confirmed:
+		return m, m.apply(msg.answers)
+	case setUpDone:
+		if msg.err == nil {
+			m.welcome = m.welcomeLines()
+			m.wizard = nil
+			return m, m.readState
+		}
+	case actionDone:
+		m.notice = msg.notice
+		if msg.err != nil {
+			m.notice = m.c.T("That did not work: %s", msg.err)
+		}
+		return m, nil
+	}
+	if m.wizard != nil {
+		return m, m.wizard.update(msg)
+	}
+	if k, ok := msg.(tea.KeyPressMsg); ok {
+		return m, m.key(k)
+	}
+	return m, nil
+}
+
+// took keeps a state that was read and plans the next reading.
+func (m *model) took(msg stateRead) tea.Cmd {
+	m.stateErr = msg.err
+	if msg.err == nil {
+		m.state, m.known = msg.state, true
+	}
+	if m.state.SetUp && m.wizard != nil && m.wizard.phase == asking {
+		m.wizard = nil // answered elsewhere: on the other console, by file or on the web
+	}
+	if m.known && !m.state.SetUp && !m.state.AskAgain && m.wizard == nil && m.welcome == nil {
+		return tea.Batch(m.readZones, m.tick)
+	}
+	return m.tick
+}
+
+func (m *model) apply(a Answers) tea.Cmd {
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(m.ctx, setUpTime)
+		defer cancel()
+		return setUpDone{m.backend.SetUp(ctx, a)}
+	}
+}
+
+func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
+	m.notice = ""
+	if q := m.asked; q != nil {
+		m.asked = nil
+		if k.String() != "y" && k.String() != "Y" {
+			return nil
+		}
+		return func() tea.Msg {
+			ctx, cancel := context.WithTimeout(m.ctx, askTime)
+			defer cancel()
+			return actionDone{q.done, q.yes(ctx)}
+		}
+	}
+	T := m.c.T
+	switch k.String() {
+	case "enter", "esc":
+		m.welcome = nil
+	case "p", "P":
+		m.asked = &question{T("Switch the box off? Press Y for yes, any other key for no."), m.backend.PowerOff, T("Switching off.")}
+	case "r", "R":
+		m.asked = &question{T("Restart the box? Press Y for yes, any other key for no."), m.backend.Restart, T("Restarting.")}
+	}
+	return nil
+}
+
+// welcomeLines are shown once after the set-up: what the person does next.
+func (m *model) welcomeLines() []string {
+	T, a := m.c.T, m.wizard.answers()
+	row := func(label, value string) string { return "  " + fit(label, 26) + m.t.bold.Render(value) }
+	lines := []string{"  " + m.t.good.Render(T("The box is set up and carries mail.")), "",
+		"  " + T("In a mail program:"),
+		row(T("User name"), a.Mailbox),
+		row(T("Incoming mail (IMAP)"), a.Hostname+T(", port 993, TLS")),
+		row(T("Outgoing mail (SMTP)"), a.Hostname+T(", port 465, TLS")),
+		"", "  " + T("On the Internet's side, set in your domain's DNS:"),
+		row(a.Domain, "MX 10 "+a.Hostname)}
+	for _, l := range m.state.Links {
+		for _, addr := range l.Addresses {
+			ip, _, _ := strings.Cut(addr, "/")
+			kind := "A "
+			if strings.Contains(ip, ":") {
+				kind = "AAAA "
+			}
+			if strings.HasPrefix(ip, "fe80") {
+				continue
+			}
+			lines = append(lines, row(a.Hostname, kind+T("(your public address; here %s)", ip)))
+		}
+	}
+	return append(lines, "", "  "+T("Press Enter for the status page."))
+}
+
+func (m *model) View() tea.View {
+	title, lines, keys := m.page()
+	bodyHeight := m.height - 4
+	if len(lines) > bodyHeight {
+		lines = lines[:bodyHeight]
+	}
+	var b strings.Builder
+	head := " Pillarbox " + m.state.Version
+	right := m.state.Hostname + " "
+	b.WriteString(m.t.title.Render(fit(head, max(0, m.width-len(right))) + right))
+	b.WriteString("\n" + m.t.bold.Render(" "+title) + "\n")
+	for i := range bodyHeight {
+		if i < len(lines) {
+			b.WriteString(lines[i])
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(m.t.line(m.width) + "\n")
+	b.WriteString(m.t.dim.Render(fit(" "+keys, m.width-1)))
+	v := tea.NewView(b.String())
+	v.AltScreen = true
+	return v
+}
+
+func (m *model) page() (title string, lines []string, keys string) {
+	T := m.c.T
+	switch {
+	case m.wizard != nil:
+		return m.wizard.view(m.width)
+	case m.welcome != nil:
+		return T("Done"), m.welcome, T("Enter: status page")
+	case !m.known:
+		lines = []string{"", "  " + m.t.warn.Render(T("STARTING")), "    " + T("The box is getting ready.")}
+		if m.stateErr != nil {
+			for _, l := range wrap(m.stateErr.Error(), m.width-8) {
+				lines = append(lines, "    "+l)
+			}
+		}
+		return T("Status"), lines, ""
+	}
+	keys = T("P: switch off   R: restart")
+	if m.asked != nil {
+		keys = m.asked.text
+	} else if m.notice != "" {
+		keys = m.notice
+	}
+	return T("Status"), statusView(m.t, m.c, m.state, m.now(), m.width, m.height-4), keys
+}

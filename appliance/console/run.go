@@ -1,0 +1,74 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// Config says where and how to run.
+type Config struct {
+	// TTY is the terminal, open for reading and writing.
+	TTY *os.File
+	// Serial draws for a line of unknown size and abilities: ASCII, 80 by 24
+	// unless the line says otherwise, no questions to the terminal.
+	Serial bool
+	// Language is a code of Languages; English where empty.
+	Language string
+	Backend  Backend
+	// Now is the clock; time.Now where nil.
+	Now func() time.Time
+}
+
+// Run shows the console until the context ends. It gives the terminal back
+// as it was.
+func Run(ctx context.Context, cfg Config) error {
+	m, err := newModel(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	p := tea.NewProgram(m,
+		tea.WithContext(ctx),
+		tea.WithInput(cfg.TTY),
+		tea.WithOutput(cfg.TTY),
+		tea.WithEnvironment(environment(cfg.Serial)),
+		tea.WithFPS(10), // a serial line is slow, and nothing here moves faster
+	)
+	if _, err := p.Run(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	return nil
+}
+
+func newModel(ctx context.Context, cfg Config) (*model, error) {
+	language := cfg.Language
+	if language == "" {
+		language = "en"
+	}
+	c, err := LoadCatalogue(language)
+	if err != nil {
+		return nil, err
+	}
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &model{
+		ctx: ctx, backend: cfg.Backend, t: newTheme(cfg.Serial), c: c, now: now,
+		tick:  tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }),
+		width: defaultWidth, height: defaultHeight,
+	}, nil
+}
+
+// environment is what the terminal library decides by. SSH_TTY keeps it from
+// asking a serial line which modes it has: the questions would stand on the
+// screens of terminals that do not know them.
+func environment(serial bool) []string {
+	if serial {
+		return []string{"TERM=vt220", "SSH_TTY=/dev/console"}
+	}
+	return []string{"TERM=linux"}
+}

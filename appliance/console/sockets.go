@@ -1,0 +1,183 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/wire"
+)
+
+// Sockets is the Backend of the real box: the daemons behind their sockets.
+type Sockets struct {
+	Init initapi.Service
+	Box  boxapi.Service
+	Mail mailapi.Service
+}
+
+var _ Backend = (*Sockets)(nil)
+
+// reason stands in the box's log beside a stop asked for here.
+const reason = "asked for on the console"
+
+// State asks all daemons at once: a silent one costs the others nothing.
+func (s *Sockets) State(ctx context.Context) (State, error) {
+	var (
+		all                      sync.WaitGroup
+		is                       *initapi.Status
+		services                 []initapi.ServiceStatus
+		events                   []initapi.Event
+		bs                       *boxapi.Status
+		ms                       *mailapi.Status
+		initErr, boxErr, mailErr error
+	)
+	all.Go(func() {
+		if is, initErr = s.Init.Status(ctx); initErr != nil {
+			return
+		}
+		if services, initErr = s.Init.Services(ctx); initErr == nil {
+			events, initErr = s.Init.Events(ctx)
+		}
+	})
+	all.Go(func() { bs, boxErr = s.Box.Status(ctx) })
+	all.Go(func() { ms, mailErr = s.Mail.Status(ctx) })
+	all.Wait()
+
+	var st State
+	for _, d := range []struct {
+		name string
+		err  error
+	}{{"init", initErr}, {"boxd", boxErr}, {"maild", mailErr}} {
+		if d.err != nil {
+			st.Silent = append(st.Silent, d.name)
+		}
+	}
+	if len(st.Silent) == 3 {
+		return st, errors.Join(initErr, boxErr, mailErr)
+	}
+	st.AskAgain = boxErr != nil || mailErr != nil
+	if initErr == nil {
+		st.Version = is.Version
+		st.Problems = append(st.Problems, is.Problems...)
+		for _, v := range services {
+			st.Services = append(st.Services, Service{Name: v.Name, State: v.State, Restarts: v.Restarts})
+		}
+		for _, e := range events {
+			st.Events = append(st.Events, Event{Time: e.Time, Level: level(e.Level), Text: e.Text})
+		}
+	}
+	if boxErr == nil {
+		st.fromBox(bs)
+	}
+	if mailErr == nil {
+		st.fromMail(ms)
+	} else if initErr == nil && is.Serving {
+		// It served and does not answer: its restart is under way, or it hangs.
+		st.MailError = mailErr.Error()
+	}
+	slices.SortStableFunc(st.Events, func(a, b Event) int { return b.Time.Compare(a.Time) })
+	return st, nil
+}
+
+func (st *State) fromBox(bs *boxapi.Status) {
+	st.Version = cmp.Or(st.Version, bs.Version)
+	st.Hostname = bs.Hostname
+	st.Clock = Clock{Synced: bs.Clock.Synced, Zone: bs.Timezone}
+	st.Disk = Disk{Total: bs.Data.Size, Free: bs.Data.Free}
+	for _, i := range bs.Interfaces {
+		st.Links = append(st.Links, Link{Name: i.Name, Up: i.Link, Addresses: i.Addresses})
+	}
+	for _, p := range bs.Problems {
+		if !slices.Contains(st.Problems, p) {
+			st.Problems = append(st.Problems, p)
+		}
+	}
+	if bs.Provision.State == boxapi.ProvisionInvalid {
+		st.Problems = append(st.Problems, bs.Provision.Error)
+	}
+}
+
+func (st *State) fromMail(ms *mailapi.Status) {
+	st.SetUp, st.Serving, st.Started = ms.SetupDone, ms.Serving, ms.Started
+	st.Mail = MailFigures{Domains: int64(ms.Domains), Mailboxes: int64(ms.Users), Messages: ms.Messages, Queued: ms.Queue.Count}
+	if ms.Disk.State != mailapi.DiskOK {
+		st.Disk.Trouble = ms.Disk.State
+	}
+	for _, p := range ms.Problems {
+		if !slices.Contains(st.Problems, p) {
+			st.Problems = append(st.Problems, p)
+		}
+	}
+	for _, e := range ms.LastEvents {
+		st.Events = append(st.Events, Event{Time: e.Time, Level: level(e.Level), Text: e.Text})
+	}
+}
+
+// level turns the daemons' levels into the console's.
+func level(l string) string {
+	switch l {
+	case initapi.LevelAlert:
+		return "error"
+	case initapi.LevelWarn:
+		return "warning"
+	}
+	return l
+}
+
+// TimeZones lists the names the box knows.
+func (s *Sockets) TimeZones(ctx context.Context) ([]string, error) { return s.Box.Timezones(ctx) }
+
+// SetUp names the machine first, which can be done again, and then makes
+// maild's part, which is made once and whole.
+func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
+	settings, err := s.Box.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	settings.Hostname, settings.Timezone = a.Hostname, a.TimeZone
+	if _, err := s.Box.SetSettings(ctx, *settings); err != nil {
+		return refused(err)
+	}
+	return refused(s.Mail.Setup(ctx, mailapi.Setup{
+		Hostname: a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
+		FirstUser: &mailapi.FirstUser{Address: a.Mailbox, Name: a.MailboxName, Password: a.Password},
+	}))
+}
+
+// refused names the question whose answer a daemon did not take.
+func refused(err error) error {
+	var we *wire.Error
+	if !errors.As(err, &we) || we.Code != wire.CodeInvalid {
+		return err
+	}
+	fields := map[string]string{
+		"hostname": "hostname", "timezone": "timezone", "domain": "domain",
+		"admin_password": "admin_password", "admin_address": "mailbox", "first_user.address": "mailbox",
+		"first_user.name": "mailbox_name", "first_user.password": "mailbox_password",
+	}
+	if f, ok := fields[we.Field]; ok {
+		return &FieldError{Field: f, Message: we.Message}
+	}
+	return err
+}
+
+// PowerOff asks boxd, and init where boxd does not answer.
+func (s *Sockets) PowerOff(ctx context.Context) error {
+	if s.Box.PowerOff(ctx, boxapi.StopRequest{Reason: reason}) == nil {
+		return nil
+	}
+	return s.Init.PowerOff(ctx, initapi.StopRequest{Reason: reason})
+}
+
+// Restart asks boxd, and init where boxd does not answer.
+func (s *Sockets) Restart(ctx context.Context) error {
+	if s.Box.Reboot(ctx, boxapi.StopRequest{Reason: reason}) == nil {
+		return nil
+	}
+	return s.Init.Reboot(ctx, initapi.StopRequest{Reason: reason})
+}

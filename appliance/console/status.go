@@ -1,0 +1,123 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// statusView draws how the box is: first the answer to "is all well?", then
+// what somebody on the telephone would ask for.
+func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int) []string {
+	T := c.T
+	var lines []string
+	add := func(l ...string) { lines = append(lines, l...) }
+	switch {
+	case len(s.Problems) > 0:
+		add("  " + t.bad.Render(T("LOOK HERE")))
+		for _, p := range s.Problems[:min(len(s.Problems), 3)] {
+			for _, l := range wrap(p, width-8) {
+				add("    " + t.warn.Render(l))
+			}
+		}
+	case s.Serving && s.SetUp:
+		add("  "+t.good.Render(T("ALL WELL")), "    "+T("Mail is served."))
+	default:
+		add("  "+t.warn.Render(T("STARTING")), "    "+T("The box is getting ready."))
+	}
+	add("")
+	label := func(name, value string) { add("  " + fit(name, 12) + fit(value, width-16)) }
+	for i, l := range s.Links {
+		name := ""
+		if i == 0 {
+			name = T("Network")
+		}
+		state := T("no cable or no link")
+		if l.Up {
+			state = strings.Join(l.Addresses, "  ")
+			if state == "" {
+				state = T("no address yet")
+			}
+		}
+		label(name, l.Name+"  "+state)
+	}
+	if len(s.Links) == 0 {
+		label(T("Network"), T("no network card found"))
+	}
+	m := s.Mail
+	label(T("Mail"), strings.Join([]string{
+		c.Plural(m.Mailboxes, "%d mailbox", "%d mailboxes"),
+		c.Plural(m.Messages, "%d message", "%d messages"),
+		T("%d waiting to go out", m.Queued),
+	}, ", "))
+	if s.Disk.Total > 0 {
+		label(T("Disk"), T("%s free of %s", bytes(s.Disk.Free), bytes(s.Disk.Total)))
+	}
+	clock := T("not yet compared with a time server")
+	if s.Clock.Synced {
+		clock = T("in step with a time server")
+	}
+	label(T("Clock"), now.Format("2006-01-02 15:04 MST")+", "+clock)
+	add("")
+	add(serviceLines(t, c, s.Services, width)...)
+	if room := height - len(lines) - 2; room > 0 && len(s.Events) > 0 {
+		add("", "  "+t.bold.Render(T("Last events")))
+		for _, e := range s.Events[:min(room, len(s.Events))] {
+			text := fit(e.Time.In(now.Location()).Format("Jan 02 15:04")+"  "+e.Text, width-4)
+			switch e.Level {
+			case "error":
+				text = t.bad.Render(text)
+			case "warning":
+				text = t.warn.Render(text)
+			}
+			add("  " + text)
+		}
+	}
+	return lines
+}
+
+// serviceLines names the services, several a row.
+func serviceLines(t theme, c *Catalogue, services []Service, width int) []string {
+	var cells []string
+	for _, s := range services {
+		text := s.Name + " " + c.T(s.State)
+		if s.Restarts > 0 {
+			text += fmt.Sprintf(" (%s)", c.Plural(int64(s.Restarts), "%d restart", "%d restarts"))
+		}
+		text = fit(text, 30)
+		switch s.State {
+		case "running":
+		case "failed", "backoff":
+			text = t.bad.Render(text)
+		default:
+			text = t.dim.Render(text)
+		}
+		cells = append(cells, text)
+	}
+	per := max(1, (width-14)/31)
+	var lines []string
+	for i := 0; i < len(cells); i += per {
+		name := ""
+		if i == 0 {
+			name = c.T("Services")
+		}
+		lines = append(lines, "  "+fit(name, 12)+strings.Join(cells[i:min(i+per, len(cells))], " "))
+	}
+	return lines
+}
+
+// bytes is a size as it stands on the box of a disk: in powers of ten.
+func bytes(n int64) string {
+	const units = "kMGTPE"
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1000, 0
+	for f >= 999.5 && i+1 < len(units) {
+		f, i = f/1000, i+1
+	}
+	if f < 9.95 {
+		return fmt.Sprintf("%.1f %cB", f, units[i])
+	}
+	return fmt.Sprintf("%.0f %cB", f, units[i])
+}

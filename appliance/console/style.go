@@ -1,0 +1,74 @@
+package console
+
+import (
+	"strings"
+
+	"charm.land/lipgloss/v2"
+)
+
+// theme draws for one kind of terminal. Colours are of the first sixteen,
+// which a Linux VT and every terminal on a serial line have.
+type theme struct {
+	rule                              string
+	bullet                            string
+	title, good, bad, warn, dim, bold lipgloss.Style
+	field, fieldFocus, button         lipgloss.Style
+}
+
+// newTheme makes the theme. A serial line gets plain ASCII: what is at its
+// other end may not know UTF-8.
+func newTheme(serial bool) theme {
+	t := theme{
+		rule:       "─",
+		bullet:     "•",
+		title:      lipgloss.NewStyle().Bold(true).Foreground(lipgloss.BrightWhite).Background(lipgloss.Blue),
+		good:       lipgloss.NewStyle().Bold(true).Foreground(lipgloss.BrightGreen),
+		bad:        lipgloss.NewStyle().Bold(true).Foreground(lipgloss.BrightRed),
+		warn:       lipgloss.NewStyle().Bold(true).Foreground(lipgloss.BrightYellow),
+		dim:        lipgloss.NewStyle().Foreground(lipgloss.White),
+		bold:       lipgloss.NewStyle().Bold(true),
+		field:      lipgloss.NewStyle().Underline(true),
+		fieldFocus: lipgloss.NewStyle().Underline(true).Bold(true).Foreground(lipgloss.BrightCyan),
+		button:     lipgloss.NewStyle().Reverse(true),
+	}
+	if serial {
+		t.rule, t.bullet = "-", "*"
+	}
+	return t
+}
+
+func (t theme) line(width int) string { return t.dim.Render(strings.Repeat(t.rule, width)) }
+
+// fit cuts or pads a plain string to a width in columns.
+func fit(s string, width int) string {
+	n := lipgloss.Width(s)
+	if n <= width {
+		return s + strings.Repeat(" ", width-n)
+	}
+	r := []rune(s)
+	for len(r) > 0 && lipgloss.Width(string(r)) > max(width-2, 0) {
+		r = r[:len(r)-1]
+	}
+	return string(r) + strings.Repeat(".", width-lipgloss.Width(string(r)))
+}
+
+// wrap breaks plain text at spaces into lines of at most width columns.
+func wrap(s string, width int) []string {
+	var lines []string
+	for _, para := range strings.Split(s, "\n") {
+		line := ""
+		for _, w := range strings.Fields(para) {
+			switch {
+			case line == "":
+				line = w
+			case lipgloss.Width(line)+1+lipgloss.Width(w) <= width:
+				line += " " + w
+			default:
+				lines = append(lines, line)
+				line = w
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}

@@ -1,0 +1,341 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/config"
+	"pillarbox/appliance/config/password"
+)
+
+// wizard asks the first-boot questions, a page a subject. Answers live in the
+// fields, which live as long as the wizard: going back loses nothing.
+type wizard struct {
+	t     theme
+	c     *Catalogue
+	pages []*page
+	at    int // index into pages; len(pages) is the summary
+	focus int // field of the page
+	phase phase
+	err   string // why the set-up failed
+}
+
+type phase int
+
+const (
+	asking phase = iota
+	applying
+	applied
+)
+
+// page is one subject with its questions.
+type page struct {
+	title  string
+	intro  string
+	fields []*field
+	// leave is asked when all fields are valid and the person goes on; it may
+	// prepare what the later pages propose.
+	leave func()
+}
+
+// confirmed asks the console to apply the answers.
+type confirmed struct{ answers Answers }
+
+// setUpDone is the end of applying.
+type setUpDone struct{ err error }
+
+func newWizard(t theme, c *Catalogue, zones []string) *wizard {
+	w := &wizard{t: t, c: c}
+	T := c.T
+	hostname := newField(field{
+		id: "hostname", label: T("Full name of this box"),
+		help:  T("The name mail clients and other servers know it by, such as mail.example.org."),
+		check: w.checked(config.Hostname),
+	}, "")
+	domain := newField(field{
+		id: "domain", label: T("Mail domain"),
+		help:  T("What stands behind the @ in your addresses, such as example.org."),
+		check: w.checked(config.DomainName),
+	}, "")
+	admin := newField(field{
+		id: "admin_password", label: T("Administrator's password"), secret: true,
+		help:  T("Opens the settings of this box. At least 8 characters; a few words are good."),
+		check: w.strong(func() string { return config.AdminLogin }),
+	}, "")
+	adminAgain := newField(field{
+		id: "admin_password_again", label: T("The same password again"), secret: true,
+		check: w.same(admin),
+	}, "")
+	mailbox := newField(field{
+		id: "mailbox", label: T("Address of the first mailbox"),
+		help: T("Mail to the postmaster of your domain arrives here as well."),
+		check: func(v string) error {
+			if err := w.checked(config.Address)(v); err != nil {
+				return err
+			}
+			if _, d, _ := strings.Cut(v, "@"); !strings.EqualFold(d, domain.value()) {
+				return errors.New(T("The address must end in @%s, the domain you gave before.", domain.value()))
+			}
+			return nil
+		},
+	}, "")
+	person := newField(field{
+		id: "mailbox_name", label: T("Name of the person"),
+		help: T("Shown as the sender's name. May be left empty."),
+	}, "")
+	mailboxPassword := newField(field{
+		id: "mailbox_password", label: T("Password of this mailbox"), secret: true,
+		help:  T("For the person's mail program. At least 8 characters."),
+		check: w.strong(func() string { return mailbox.value() }),
+	}, "")
+	passwordAgain := newField(field{
+		id: "mailbox_password_again", label: T("The same password again"), secret: true,
+		check: w.same(mailboxPassword),
+	}, "")
+	zone := newField(field{
+		id: "timezone", label: T("Time zone"), options: zones,
+		help:  T("Type a part of a city's name, then choose with the arrow keys."),
+		check: w.checked(config.Timezone),
+	}, "")
+	w.pages = []*page{
+		{title: T("Names"), intro: T("Welcome. A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
+			fields: []*field{domain, hostname},
+			leave: func() {
+				if mailbox.value() == "" {
+					mailbox.set("@" + strings.ToLower(domain.value()))
+					mailbox.input.CursorStart()
+				}
+			}},
+		{title: T("Administrator"), fields: []*field{admin, adminAgain}},
+		{title: T("First mailbox"), fields: []*field{mailbox, person, mailboxPassword, passwordAgain}},
+		{title: T("Time zone"), fields: []*field{zone}},
+	}
+	w.pages[0].fields[0].check = func(v string) error {
+		if err := w.checked(config.DomainName)(v); err != nil {
+			return err
+		}
+		if hostname.value() == "" {
+			hostname.set("mail." + strings.ToLower(v))
+		}
+		return nil
+	}
+	w.focusOn(0, 0)
+	return w
+}
+
+// checked puts a check of the settings behind a field: an empty answer gets
+// its own sentence.
+func (w *wizard) checked(check func(string) (string, error)) func(string) error {
+	return func(v string) error {
+		if v == "" {
+			return errors.New(w.c.T("Please fill this in."))
+		}
+		if _, err := check(v); err != nil {
+			return errors.New(w.c.Refusal(err.Error()))
+		}
+		return nil
+	}
+}
+
+// strong checks a new password for the login it is for.
+func (w *wizard) strong(login func() string) func(string) error {
+	return w.checked(func(v string) (string, error) { return v, password.Check(v, login()) })
+}
+
+func (w *wizard) same(as *field) func(string) error {
+	return func(v string) error {
+		if v != as.value() {
+			return errors.New(w.c.T("The two passwords differ."))
+		}
+		return nil
+	}
+}
+
+func (w *wizard) focusOn(page, fieldIndex int) {
+	w.at, w.focus = page, fieldIndex
+	for i, p := range w.pages {
+		for j, f := range p.fields {
+			if i == page && j == fieldIndex {
+				f.input.Focus()
+			} else {
+				f.input.Blur()
+			}
+		}
+	}
+}
+
+func (w *wizard) field(id string) *field {
+	for _, p := range w.pages {
+		for _, f := range p.fields {
+			if f.id == id {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+func (w *wizard) answers() Answers {
+	v := func(id string) string { return w.field(id).value() }
+	return Answers{
+		Hostname: strings.ToLower(v("hostname")), Domain: strings.ToLower(v("domain")),
+		AdminPassword: v("admin_password"), Mailbox: strings.ToLower(v("mailbox")), MailboxName: v("mailbox_name"),
+		Password: v("mailbox_password"), TimeZone: v("timezone"),
+	}
+}
+
+func (w *wizard) update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case setUpDone:
+		w.finished(msg.err)
+	case tea.KeyPressMsg:
+		if w.phase == asking {
+			return w.key(msg)
+		}
+	case tea.PasteMsg:
+		if w.phase == asking && w.at < len(w.pages) {
+			f := w.pages[w.at].fields[w.focus]
+			f.input, _ = f.input.Update(msg)
+		}
+	}
+	return nil
+}
+
+func (w *wizard) finished(err error) {
+	var fe *FieldError
+	switch {
+	case err == nil:
+		w.phase = applied
+	case errors.As(err, &fe) && w.field(fe.Field) != nil:
+		w.phase = asking
+		for i, p := range w.pages {
+			for j, f := range p.fields {
+				if f.id == fe.Field {
+					f.err = w.c.Refusal(fe.Message)
+					w.focusOn(i, j)
+				}
+			}
+		}
+	default:
+		w.phase, w.err = asking, err.Error()
+	}
+}
+
+func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
+	if w.at == len(w.pages) {
+		switch k.String() {
+		case "enter":
+			w.phase, w.err = applying, ""
+			a := w.answers()
+			return func() tea.Msg { return confirmed{a} }
+		case "esc", "shift+tab", "up", "left":
+			last := len(w.pages) - 1
+			w.focusOn(last, len(w.pages[last].fields)-1)
+		}
+		return nil
+	}
+	p := w.pages[w.at]
+	f := p.fields[w.focus]
+	switch k.String() {
+	case "esc":
+		if w.at > 0 {
+			w.focusOn(w.at-1, 0)
+		}
+		return nil
+	case "enter", "tab":
+		w.next(p, f)
+		return nil
+	case "shift+tab":
+		w.previous()
+		return nil
+	}
+	if f.update(k) {
+		return nil
+	}
+	switch k.String() {
+	case "down":
+		w.next(p, f)
+	case "up":
+		w.previous()
+	}
+	return nil
+}
+
+// next goes on from a field that is in order; from the last one to the next page.
+func (w *wizard) next(p *page, f *field) {
+	if !f.valid() {
+		return
+	}
+	if w.focus+1 < len(p.fields) {
+		w.focusOn(w.at, w.focus+1)
+		return
+	}
+	for i, other := range p.fields {
+		if !other.valid() {
+			w.focusOn(w.at, i)
+			return
+		}
+	}
+	if p.leave != nil {
+		p.leave()
+	}
+	w.focusOn(w.at+1, 0)
+}
+
+func (w *wizard) previous() {
+	switch {
+	case w.focus > 0:
+		w.focusOn(w.at, w.focus-1)
+	case w.at > 0:
+		w.focusOn(w.at-1, len(w.pages[w.at-1].fields)-1)
+	}
+}
+
+func (w *wizard) view(width int) (title string, lines []string, keys string) {
+	T := w.c.T
+	switch {
+	case w.phase == applying:
+		return T("Setting up"), []string{"", "  " + T("One moment: the box is being set up.")}, ""
+	case w.at == len(w.pages):
+		return w.summary(width)
+	}
+	p := w.pages[w.at]
+	title = fmt.Sprintf("%s (%d/%d)", p.title, w.at+1, len(w.pages)+1)
+	if p.intro != "" {
+		for _, l := range wrap(p.intro, width-4) {
+			lines = append(lines, "  "+l)
+		}
+		lines = append(lines, "")
+	}
+	for i, f := range p.fields {
+		lines = append(lines, f.view(w.t, i == w.focus, width-4)...)
+	}
+	keys = T("Enter: next   Shift+Tab: back one   Esc: page before")
+	return title, lines, keys
+}
+
+func (w *wizard) summary(width int) (string, []string, string) {
+	T, a := w.c.T, w.answers()
+	title := fmt.Sprintf("%s (%d/%d)", T("Is this right?"), len(w.pages)+1, len(w.pages)+1)
+	row := func(label, value string) string { return "  " + fit(label, 26) + w.t.bold.Render(fit(value, width-32)) }
+	lines := []string{
+		row(T("Mail domain"), a.Domain),
+		row(T("Full name of this box"), a.Hostname),
+		row(T("First mailbox"), a.Mailbox),
+		row(T("Name of the person"), a.MailboxName),
+		row(T("Time zone"), a.TimeZone),
+		row(T("Passwords"), T("as you typed them")),
+		"",
+	}
+	if w.err != "" {
+		for _, e := range wrap(w.err, width-8) {
+			lines = append(lines, "  "+w.t.bad.Render("! "+e))
+		}
+		lines = append(lines, "")
+	}
+	lines = append(lines, "  "+w.t.button.Render(" "+T("Set up this box")+" "))
+	return title, lines, T("Enter: set up   Esc: back to change something")
+}
