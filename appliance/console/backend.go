@@ -45,6 +45,8 @@ type Link struct {
 	Name      string
 	Up        bool
 	Addresses []string // with prefix length
+	Gateway   string
+	DNS       []string
 }
 
 // Service is a process of the box.
@@ -87,11 +89,14 @@ type Answers struct {
 	MailboxName   string // the person's name
 	Password      string // of the first mailbox
 	TimeZone      string
+	SmartHost     string // host:port; empty: mail leaves by each domain's own servers
+	// SmartHostUser and SmartHostPassword may be empty.
+	SmartHostUser, SmartHostPassword string
 }
 
 // FieldError is an answer the box refused.
 type FieldError struct {
-	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone
+	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone, smart_host
 	Message string
 }
 

@@ -97,6 +97,12 @@ func (d *drive) keys(keys ...string) {
 	}
 }
 
+func (d *drive) press(times int, key string) {
+	for range times {
+		d.keys(key)
+	}
+}
+
 func second(_ tea.Model, cmd tea.Cmd) tea.Cmd { return cmd }
 
 func (d *drive) screen() string {
@@ -140,12 +146,16 @@ func (d *drive) expect(name string) {
 
 func freshBox() *fake {
 	return &fake{state: State{Version: "0.1", Hostname: "pillarbox", Serving: true,
-		Links: []Link{{Name: "enp0s3", Up: true, Addresses: []string{"10.0.2.15/24", "fe80::1/64"}}}}}
+		Links: []Link{{Name: "enp0s3", Up: true, Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, Gateway: "10.0.2.2", DNS: []string{"10.0.2.3"}}}}}
 }
 
 func TestFirstBoot(t *testing.T) {
 	f := freshBox()
 	d := newDrive(t, f)
+	d.expect("first-language")
+	d.keys("enter")
+	d.expect("first-network")
+	d.keys("enter")
 	d.expect("first-names")
 	d.keys("enter")
 	d.expect("first-names-empty")
@@ -160,15 +170,21 @@ func TestFirstBoot(t *testing.T) {
 	}
 	d.keys("shorter password", "enter")
 	d.keys("ann", "enter", "Ann Example", "enter", "ann's password", "enter", "ann's password", "enter")
-	d.keys("berl")
+	d.expect("first-sending")
+	d.keys("down", "enter", "smtp.example.net", "enter")
+	d.expect("first-sending-wrong")
+	d.keys(":587", "enter", "ann", "enter", "enter")
+	d.expect("first-sending-no-password")
+	d.keys("smart word", "enter", "berl")
 	d.expect("first-zone")
 	d.keys("enter")
 	d.expect("first-summary")
-	d.keys("esc", "esc", "esc", "esc")
+	d.keys("esc", "esc", "esc", "esc", "esc")
 	d.expect("first-back-again")
-	d.keys("enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter")
+	d.press(14, "enter")
 	want := Answers{Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "shorter password",
-		Mailbox: "ann@example.org", MailboxName: "Ann Example", Password: "ann's password", TimeZone: "Europe/Berlin"}
+		Mailbox: "ann@example.org", MailboxName: "Ann Example", Password: "ann's password", TimeZone: "Europe/Berlin",
+		SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "smart word"}
 	if len(f.got) != 1 || f.got[0] != want {
 		t.Fatalf("set up with %+v, want once %+v", f.got, want)
 	}
@@ -183,15 +199,15 @@ func TestRefusedAnswerComesBackToItsField(t *testing.T) {
 	f := freshBox()
 	d := newDrive(t, f)
 	answers := func() {
-		d.keys("example.org", "enter", "enter", "admin password", "enter", "admin password", "enter",
-			"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "utc", "enter")
+		d.keys("enter", "enter", "example.org", "enter", "enter", "admin password", "enter", "admin password", "enter",
+			"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "utc", "enter")
 	}
 	answers()
 	f.setUp = func(Answers) error { return &FieldError{"mailbox", "There is such a mailbox already."} }
 	d.keys("enter")
 	d.expect("refused-mailbox")
 	f.setUp = func(Answers) error { return errors.New("maild does not answer") }
-	d.keys("enter", "enter", "enter", "enter", "enter", "enter")
+	d.press(7, "enter")
 	d.expect("refused-whole")
 	f.setUp = nil
 	d.keys("enter")
@@ -202,7 +218,7 @@ func TestRefusedAnswerComesBackToItsField(t *testing.T) {
 
 func TestAddressMustBelongToTheDomain(t *testing.T) {
 	d := newDrive(t, freshBox())
-	d.keys("example.org", "enter", "enter", "admin password", "enter", "admin password", "enter")
+	d.keys("enter", "enter", "example.org", "enter", "enter", "admin password", "enter", "admin password", "enter")
 	for range len("@example.org") {
 		d.run(second(d.m.Update(tea.KeyPressMsg{Code: tea.KeyDelete})))
 	}
@@ -215,7 +231,7 @@ func TestAddressMustBelongToTheDomain(t *testing.T) {
 func TestStatus(t *testing.T) {
 	when := time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
 	well := State{Version: "0.1", Hostname: "mail.example.org", SetUp: true, Serving: true,
-		Links:    []Link{{"enp0s3", true, []string{"192.0.2.10/24", "2001:db8::10/64"}}, {"enp0s4", false, nil}},
+		Links:    []Link{{Name: "enp0s3", Up: true, Addresses: []string{"192.0.2.10/24", "2001:db8::10/64"}}, {Name: "enp0s4"}},
 		Services: []Service{{"boxd", "running", 0}, {"maild", "running", 1}, {"console-tty1", "running", 0}},
 		Mail:     MailFigures{1, 3, 1200, 0}, Disk: Disk{Total: 100 << 30, Free: 60 << 30}, Clock: Clock{Synced: true},
 		Events: []Event{{when, "info", "maild started"}, {when.Add(-time.Hour), "warning", "maild ended: killed; started again"}},

@@ -18,6 +18,9 @@ type field struct {
 	options []string
 	// check refuses a value with a sentence; it is asked when the person goes on.
 	check func(value string) error
+	// needless, where set, tells that other answers make this one needless:
+	// it is neither shown nor asked.
+	needless func() bool
 
 	input textinput.Model
 	err   string
@@ -84,7 +87,7 @@ func (f *field) matching() []string {
 // valid asks the check and keeps its sentence for the page to show.
 func (f *field) valid() bool {
 	f.err = ""
-	if f.check != nil {
+	if f.check != nil && !f.hidden() {
 		if err := f.check(f.value()); err != nil {
 			f.err = err.Error()
 		}
@@ -113,7 +116,12 @@ func (f *field) update(msg tea.KeyPressMsg) bool {
 	return f.input.Value() != before
 }
 
+func (f *field) hidden() bool { return f.needless != nil && f.needless() }
+
 func (f *field) view(t theme, focused bool, width int) []string {
+	if f.hidden() {
+		return nil
+	}
 	mark, style := "  ", t.field
 	if focused {
 		mark, style = "> ", t.fieldFocus
@@ -130,11 +138,7 @@ func (f *field) view(t theme, focused bool, width int) []string {
 	if f.options != nil && focused {
 		lines = append(lines, f.optionLines(t)...)
 	}
-	if f.err != "" {
-		for _, e := range wrap(f.err, width-6) {
-			lines = append(lines, "  "+t.bad.Render("! "+e))
-		}
-	}
+	lines = append(lines, t.trouble(f.err, width)...)
 	return append(lines, "")
 }
 
@@ -172,10 +176,19 @@ func (f *field) optionLines(t theme) []string {
 	var lines []string
 	for i := from; i < len(m) && i < from+optionsSeen; i++ {
 		if i == f.pick {
-			lines = append(lines, "  "+t.button.Render(fit(" "+m[i], fieldWidth)))
+			lines = append(lines, " >"+t.button.Render(fit(" "+m[i], fieldWidth)))
 		} else {
 			lines = append(lines, "   "+m[i])
 		}
 	}
 	return lines
+}
+
+// shown is the next field that is to be asked from at on in the direction
+// step; past either end where there is none.
+func shown(fields []*field, at, step int) int {
+	for at >= 0 && at < len(fields) && fields[at].hidden() {
+		at += step
+	}
+	return at
 }

@@ -6,6 +6,10 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
 )
 
 // The console is drawn for a screen of this size, and for a line that
@@ -32,6 +36,9 @@ const (
 type model struct {
 	ctx     context.Context
 	backend Backend
+	mail    mailapi.Service
+	box     boxapi.Service
+	init    initapi.Service
 	t       theme
 	c       *Catalogue
 	now     func() time.Time
@@ -42,10 +49,14 @@ type model struct {
 	stateErr      error
 	drawn         time.Time // the whole screen, last
 	known         bool      // state has been read at least once
+	language      string
+	zones         []string
 	wizard        *wizard
 	asked         *question
 	notice        string // the last thing done, until the next key
 	welcome       []string
+	stack         []screen // behind the status page, the last on top
+	unlockedUntil time.Time
 }
 
 // question is a choice that needs a second key.
@@ -98,10 +109,17 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.took(msg)
 	case zonesRead:
 		if msg.err == nil && m.wizard == nil && !m.state.SetUp {
-			m.wizard = newWizard(m.t, m.c, msg.zones)
+			m.zones = msg.zones
+			m.wizard = newWizard(m.t, m.c, msg.zones, func() State { return m.state })
 		}
 		return m, nil
 	case refresh:
+		if _, locked := m.bottom().(*form); !locked && m.now().After(m.unlockedUntil) {
+			m.stack = nil // whoever opened the menus has gone
+		}
+		if t, ok := m.top().(*text); ok {
+			return m, tea.Batch(t.reload(m), m.readState)
+		}
 		if m.now().Sub(m.drawn) > redrawEvery {
 			m.drawn = m.now()
 			return m, tea.Batch(tea.ClearScreen, m.readState)
@@ -115,6 +133,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.wizard = nil
 			return m, m.readState
 		}
+	case then:
+		if msg == nil {
+			return m, nil
+		}
+		return m, msg()
 	case actionDone:
 		m.notice = msg.notice
 		if msg.err != nil {
@@ -123,9 +146,21 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, nil
 	}
 	if m.wizard != nil {
-		return m, m.wizard.update(msg)
+		cmd := m.wizard.update(msg)
+		m.speak(m.wizard.language())
+		return m, cmd
 	}
-	if k, ok := msg.(tea.KeyPressMsg); ok {
+	k, isKey := msg.(tea.KeyPressMsg)
+	if s := m.top(); s != nil {
+		if isKey {
+			m.notice = ""
+			if m.now().Before(m.unlockedUntil) {
+				m.unlockedUntil = m.now().Add(unlockedFor)
+			}
+		}
+		return m, s.update(m, msg)
+	}
+	if isKey {
 		return m, m.key(k)
 	}
 	return m, nil
@@ -144,6 +179,22 @@ func (m *model) took(msg stateRead) tea.Cmd {
 		return tea.Batch(m.readZones, m.tick)
 	}
 	return m.tick
+}
+
+// speak changes to a language where it is another one than now.
+func (m *model) speak(code string) {
+	if code == m.language {
+		return
+	}
+	c, err := LoadCatalogue(code)
+	if err != nil {
+		m.notice = err.Error()
+		return
+	}
+	m.c, m.language = c, code
+	if m.wizard != nil {
+		m.wizard = m.wizard.speak(c, m.zones, func() State { return m.state })
+	}
 }
 
 func (m *model) apply(a Answers) tea.Cmd {
@@ -171,6 +222,10 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	switch k.String() {
 	case "enter", "esc":
 		m.welcome = nil
+	case "m", "M":
+		if m.state.SetUp {
+			return m.openMenu()
+		}
 	case "p", "P":
 		m.asked = &question{T("Switch the box off? Press Y for yes, any other key for no."), m.backend.PowerOff, T("Switching off.")}
 	case "r", "R":
@@ -192,15 +247,9 @@ func (m *model) welcomeLines() []string {
 		row(a.Domain, "MX 10 "+a.Hostname)}
 	for _, l := range m.state.Links {
 		for _, addr := range l.Addresses {
-			ip, _, _ := strings.Cut(addr, "/")
-			kind := "A "
-			if strings.Contains(ip, ":") {
-				kind = "AAAA "
+			if record, ok := addressRecord(T, addr); ok {
+				lines = append(lines, row(a.Hostname, record))
 			}
-			if strings.HasPrefix(ip, "fe80") {
-				continue
-			}
-			lines = append(lines, row(a.Hostname, kind+T("(your public address; here %s)", ip)))
 		}
 	}
 	return append(lines, "", "  "+T("Press Enter for the status page."))
@@ -246,7 +295,17 @@ func (m *model) page() (title string, lines []string, keys string) {
 		}
 		return T("Status"), lines, ""
 	}
+	if s := m.top(); s != nil {
+		title, lines, keys = s.view(m, m.width, m.height-4)
+		if m.notice != "" {
+			keys = m.notice
+		}
+		return title, lines, keys
+	}
 	keys = T("P: switch off   R: restart")
+	if m.state.SetUp {
+		keys = T("M: menu   P: switch off   R: restart")
+	}
 	if m.asked != nil {
 		keys = m.asked.text
 	} else if m.notice != "" {

@@ -7,6 +7,10 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
 )
 
 // Config says where and how to run.
@@ -19,6 +23,10 @@ type Config struct {
 	// Language is a code of Languages; English where empty.
 	Language string
 	Backend  Backend
+	// Mail, Box and Init are what the menus change and read.
+	Mail mailapi.Service
+	Box  boxapi.Service
+	Init initapi.Service
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
 }
@@ -57,7 +65,7 @@ func newModel(ctx context.Context, cfg Config) (*model, error) {
 		now = time.Now
 	}
 	return &model{
-		ctx: ctx, backend: cfg.Backend, t: newTheme(cfg.Serial), c: c, now: now,
+		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, t: newTheme(cfg.Serial), c: c, language: language, now: now,
 		tick:  tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }),
 		width: defaultWidth, height: defaultHeight,
 	}, nil

@@ -90,7 +90,7 @@ func (st *State) fromBox(bs *boxapi.Status) {
 	st.Clock = Clock{Synced: bs.Clock.Synced, Zone: bs.Timezone}
 	st.Disk = Disk{Total: bs.Data.Size, Free: bs.Data.Free}
 	for _, i := range bs.Interfaces {
-		st.Links = append(st.Links, Link{Name: i.Name, Up: i.Link, Addresses: i.Addresses})
+		st.Links = append(st.Links, Link{Name: i.Name, Up: i.Link, Addresses: i.Addresses, Gateway: i.Gateway, DNS: i.DNS})
 	}
 	for _, p := range bs.Problems {
 		if !slices.Contains(st.Problems, p) {
@@ -132,8 +132,8 @@ func level(l string) string {
 // TimeZones lists the names the box knows.
 func (s *Sockets) TimeZones(ctx context.Context) ([]string, error) { return s.Box.Timezones(ctx) }
 
-// SetUp names the machine first, which can be done again, and then makes
-// maild's part, which is made once and whole.
+// SetUp does first what can be done again, naming the machine and the smart
+// host, and then maild's part, which is made once and whole.
 func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
 	settings, err := s.Box.Settings(ctx)
 	if err != nil {
@@ -142,6 +142,12 @@ func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
 	settings.Hostname, settings.Timezone = a.Hostname, a.TimeZone
 	if _, err := s.Box.SetSettings(ctx, *settings); err != nil {
 		return refused(err)
+	}
+	if a.SmartHost != "" {
+		c := mailapi.SettingsChange{SmartHost: &a.SmartHost, SmartHostUser: &a.SmartHostUser, SmartHostPassword: &a.SmartHostPassword}
+		if _, err := s.Mail.ChangeSettings(ctx, c); err != nil {
+			return refused(err)
+		}
 	}
 	return refused(s.Mail.Setup(ctx, mailapi.Setup{
 		Hostname: a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
@@ -158,6 +164,7 @@ func refused(err error) error {
 	fields := map[string]string{
 		"hostname": "hostname", "timezone": "timezone", "domain": "domain",
 		"admin_password": "admin_password", "admin_address": "mailbox", "first_user.address": "mailbox",
+		"smart_host": "smart_host", "smart_host_user": "smart_host_user", "smart_host_password": "smart_host_password",
 		"first_user.name": "mailbox_name", "first_user.password": "mailbox_password",
 	}
 	if f, ok := fields[we.Field]; ok {
@@ -180,4 +187,17 @@ func (s *Sockets) Restart(ctx context.Context) error {
 		return nil
 	}
 	return s.Init.Reboot(ctx, initapi.StopRequest{Reason: reason})
+}
+
+// refusedField is the field a daemon's refusal names, and its text.
+func refusedField(err error) (field, message string) {
+	var fe *FieldError
+	if errors.As(err, &fe) {
+		return fe.Field, fe.Message
+	}
+	var we *wire.Error
+	if errors.As(err, &we) {
+		return we.Field, we.Message
+	}
+	return "", err.Error()
 }

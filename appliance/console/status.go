@@ -76,6 +76,49 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	return lines
 }
 
+// networkFacts says how each network card is connected, and what to do about
+// one that is not.
+func networkFacts(t theme, c *Catalogue, s State) []string {
+	T := c.T
+	var lines []string
+	row := func(label, value string) { lines = append(lines, "  "+fit(label, 20)+value) }
+	connected := false
+	for _, l := range s.Links {
+		switch {
+		case !l.Up:
+			row(l.Name, t.warn.Render(T("no cable or no link")))
+		case len(l.Addresses) == 0:
+			row(l.Name, t.warn.Render(T("no address yet")))
+		default:
+			connected = true
+			row(l.Name, t.good.Render(strings.Join(l.Addresses, "  ")))
+			if l.Gateway != "" {
+				row(T("Router"), l.Gateway)
+			}
+			if len(l.DNS) > 0 {
+				row(T("Name servers"), strings.Join(l.DNS, " "))
+			}
+		}
+	}
+	if len(s.Links) == 0 {
+		row(T("Network"), t.bad.Render(T("no network card found")))
+	}
+	clock := T("not yet compared with a time server")
+	if s.Clock.Synced {
+		clock = T("in step with a time server")
+	}
+	row(T("Clock"), clock)
+	advice := T("Plug a cable in, or go on: the box takes an address as soon as there is one.")
+	if connected {
+		advice = T("A fixed address can be set later in the menu.")
+	}
+	lines = append(lines, "")
+	for _, l := range wrap(advice, 74) {
+		lines = append(lines, "  "+l)
+	}
+	return lines
+}
+
 // serviceLines names the services, several a row.
 func serviceLines(t theme, c *Catalogue, services []Service, width int) []string {
 	var cells []string

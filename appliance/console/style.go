@@ -72,3 +72,36 @@ func wrap(s string, width int) []string {
 	}
 	return lines
 }
+
+// fold breaks a line of a log wherever the width ends.
+func fold(s string, width int) []string {
+	var lines []string
+	line := ""
+	for _, r := range s {
+		if r < ' ' {
+			r = ' '
+		}
+		if lipgloss.Width(line+string(r)) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		line += string(r)
+	}
+	return append(lines, line)
+}
+
+// trouble draws what was refused and why, nothing for an empty text.
+func (t theme) trouble(text string, width int) []string {
+	if text == "" {
+		return nil
+	}
+	lines := wrap(text, width-8)
+	for i, l := range lines {
+		mark := "  "
+		if i == 0 {
+			mark = "! "
+		}
+		lines[i] = "  " + t.bad.Render(mark+l)
+	}
+	return lines
+}

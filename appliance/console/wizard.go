@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,7 +9,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"pillarbox/appliance/config"
-	"pillarbox/appliance/config/password"
 )
 
 // wizard asks the first-boot questions, a page a subject. Answers live in the
@@ -36,6 +36,8 @@ type page struct {
 	title  string
 	intro  string
 	fields []*field
+	// facts, where set, are lines about the box to read before going on.
+	facts func() []string
 	// leave is asked when all fields are valid and the person goes on; it may
 	// prepare what the later pages propose.
 	leave func()
@@ -47,33 +49,48 @@ type confirmed struct{ answers Answers }
 // setUpDone is the end of applying.
 type setUpDone struct{ err error }
 
-func newWizard(t theme, c *Catalogue, zones []string) *wizard {
+// facts are what the box found out by itself, for the page about its network.
+type facts func() State
+
+func newWizard(t theme, c *Catalogue, zones []string, found facts) *wizard {
 	w := &wizard{t: t, c: c}
 	T := c.T
+	var names []string
+	for _, l := range Languages() {
+		names = append(names, l.Name)
+	}
+	language := newField(field{id: "language", label: "Language / Sprache / Langue / Idioma", options: names, help: T("Choose with the arrow keys.")}, "")
+	direct, smart := T("straight to each recipient's server"), T("by a smart host of your provider")
+	way := newField(field{id: "way", label: T("How mail leaves"), options: []string{direct, smart},
+		help: T("Straight is best where port 25 is open outwards. Most home and many office lines need a smart host.")}, "")
+	straight := func() bool { return way.value() == direct }
+	smartHost := newField(field{id: "smart_host", label: T("Smart host"), help: T("Such as smtp.example.net:587."), check: checked(c, config.HostPort), needless: straight}, "")
+	smartUser := newField(field{id: "smart_host_user", label: T("User name there"), needless: straight}, "")
+	smartWord := newField(field{id: "smart_host_password", label: T("Password there"), secret: true, needless: func() bool { return straight() || smartUser.value() == "" }, check: checked(c, func(v string) (string, error) { return v, nil })}, "")
 	hostname := newField(field{
 		id: "hostname", label: T("Full name of this box"),
 		help:  T("The name mail clients and other servers know it by, such as mail.example.org."),
-		check: w.checked(config.Hostname),
+		check: checked(c, config.Hostname),
 	}, "")
 	domain := newField(field{
 		id: "domain", label: T("Mail domain"),
 		help:  T("What stands behind the @ in your addresses, such as example.org."),
-		check: w.checked(config.DomainName),
+		check: checked(c, config.DomainName),
 	}, "")
 	admin := newField(field{
 		id: "admin_password", label: T("Administrator's password"), secret: true,
 		help:  T("Opens the settings of this box. At least 8 characters; a few words are good."),
-		check: w.strong(func() string { return config.AdminLogin }),
+		check: strong(c, func() string { return config.AdminLogin }),
 	}, "")
 	adminAgain := newField(field{
 		id: "admin_password_again", label: T("The same password again"), secret: true,
-		check: w.same(admin),
+		check: same(c, admin),
 	}, "")
 	mailbox := newField(field{
 		id: "mailbox", label: T("Address of the first mailbox"),
 		help: T("Mail to the postmaster of your domain arrives here as well."),
 		check: func(v string) error {
-			if err := w.checked(config.Address)(v); err != nil {
+			if err := checked(c, config.Address)(v); err != nil {
 				return err
 			}
 			if _, d, _ := strings.Cut(v, "@"); !strings.EqualFold(d, domain.value()) {
@@ -89,20 +106,22 @@ func newWizard(t theme, c *Catalogue, zones []string) *wizard {
 	mailboxPassword := newField(field{
 		id: "mailbox_password", label: T("Password of this mailbox"), secret: true,
 		help:  T("For the person's mail program. At least 8 characters."),
-		check: w.strong(func() string { return mailbox.value() }),
+		check: strong(c, func() string { return mailbox.value() }),
 	}, "")
 	passwordAgain := newField(field{
 		id: "mailbox_password_again", label: T("The same password again"), secret: true,
-		check: w.same(mailboxPassword),
+		check: same(c, mailboxPassword),
 	}, "")
 	zone := newField(field{
 		id: "timezone", label: T("Time zone"), options: zones,
 		help:  T("Type a part of a city's name, then choose with the arrow keys."),
-		check: w.checked(config.Timezone),
+		check: checked(c, config.Timezone),
 	}, "")
 	w.pages = []*page{
-		{title: T("Names"), intro: T("Welcome. A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
-			fields: []*field{domain, hostname},
+		{title: T("Welcome"), intro: T("A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
+			fields: []*field{language}},
+		{title: T("Network"), intro: T("This is what the box found."), facts: func() []string { return networkFacts(t, c, found()) }},
+		{title: T("Names"), fields: []*field{domain, hostname},
 			leave: func() {
 				if mailbox.value() == "" {
 					mailbox.set("@" + strings.ToLower(domain.value()))
@@ -111,10 +130,11 @@ func newWizard(t theme, c *Catalogue, zones []string) *wizard {
 			}},
 		{title: T("Administrator"), fields: []*field{admin, adminAgain}},
 		{title: T("First mailbox"), fields: []*field{mailbox, person, mailboxPassword, passwordAgain}},
+		{title: T("Sending"), fields: []*field{way, smartHost, smartUser, smartWord}},
 		{title: T("Time zone"), fields: []*field{zone}},
 	}
-	w.pages[0].fields[0].check = func(v string) error {
-		if err := w.checked(config.DomainName)(v); err != nil {
+	domain.check = func(v string) error {
+		if err := checked(c, config.DomainName)(v); err != nil {
 			return err
 		}
 		if hostname.value() == "" {
@@ -126,32 +146,28 @@ func newWizard(t theme, c *Catalogue, zones []string) *wizard {
 	return w
 }
 
-// checked puts a check of the settings behind a field: an empty answer gets
-// its own sentence.
-func (w *wizard) checked(check func(string) (string, error)) func(string) error {
-	return func(v string) error {
-		if v == "" {
-			return errors.New(w.c.T("Please fill this in."))
+// speak asks in another language from here on, with all answers kept.
+func (w *wizard) speak(c *Catalogue, zones []string, found facts) *wizard {
+	n := newWizard(w.t, c, zones, found)
+	for i, p := range w.pages {
+		for j, f := range p.fields {
+			f2 := n.pages[i].fields[j]
+			f2.input.SetValue(f.input.Value())
+			f2.pick = f.pick
 		}
-		if _, err := check(v); err != nil {
-			return errors.New(w.c.Refusal(err.Error()))
-		}
-		return nil
 	}
+	n.focusOn(w.at, w.focus)
+	return n
 }
 
-// strong checks a new password for the login it is for.
-func (w *wizard) strong(login func() string) func(string) error {
-	return w.checked(func(v string) (string, error) { return v, password.Check(v, login()) })
-}
-
-func (w *wizard) same(as *field) func(string) error {
-	return func(v string) error {
-		if v != as.value() {
-			return errors.New(w.c.T("The two passwords differ."))
+// language is the one chosen on the first page.
+func (w *wizard) language() string {
+	for _, l := range Languages() {
+		if l.Name == w.field("language").value() {
+			return l.Code
 		}
-		return nil
 	}
+	return "en"
 }
 
 func (w *wizard) focusOn(page, fieldIndex int) {
@@ -180,11 +196,16 @@ func (w *wizard) field(id string) *field {
 
 func (w *wizard) answers() Answers {
 	v := func(id string) string { return w.field(id).value() }
-	return Answers{
+	smart := w.field("smart_host")
+	a := Answers{
 		Hostname: strings.ToLower(v("hostname")), Domain: strings.ToLower(v("domain")),
 		AdminPassword: v("admin_password"), Mailbox: strings.ToLower(v("mailbox")), MailboxName: v("mailbox_name"),
-		Password: v("mailbox_password"), TimeZone: v("timezone"),
+		Password: v("mailbox_password"), TimeZone: v("timezone"), SmartHost: smart.value(), SmartHostUser: v("smart_host_user"), SmartHostPassword: v("smart_host_password"),
 	}
+	if way := w.field("way"); way.value() == way.options[0] {
+		a.SmartHost, a.SmartHostUser, a.SmartHostPassword = "", "", ""
+	}
+	return a
 }
 
 func (w *wizard) update(msg tea.Msg) tea.Cmd {
@@ -196,7 +217,7 @@ func (w *wizard) update(msg tea.Msg) tea.Cmd {
 			return w.key(msg)
 		}
 	case tea.PasteMsg:
-		if w.phase == asking && w.at < len(w.pages) {
+		if w.phase == asking && w.at < len(w.pages) && len(w.pages[w.at].fields) > 0 {
 			f := w.pages[w.at].fields[w.focus]
 			f.input, _ = f.input.Update(msg)
 		}
@@ -233,11 +254,20 @@ func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
 			return func() tea.Msg { return confirmed{a} }
 		case "esc", "shift+tab", "up", "left":
 			last := len(w.pages) - 1
-			w.focusOn(last, len(w.pages[last].fields)-1)
+			w.focusOn(last, w.lastOf(last))
 		}
 		return nil
 	}
 	p := w.pages[w.at]
+	if len(p.fields) == 0 {
+		switch k.String() {
+		case "enter", "tab", "right", "down":
+			w.focusOn(w.at+1, 0)
+		case "esc", "shift+tab", "left", "up":
+			w.previous()
+		}
+		return nil
+	}
 	f := p.fields[w.focus]
 	switch k.String() {
 	case "esc":
@@ -269,8 +299,8 @@ func (w *wizard) next(p *page, f *field) {
 	if !f.valid() {
 		return
 	}
-	if w.focus+1 < len(p.fields) {
-		w.focusOn(w.at, w.focus+1)
+	if at := shown(p.fields, w.focus+1, 1); at < len(p.fields) {
+		w.focusOn(w.at, at)
 		return
 	}
 	for i, other := range p.fields {
@@ -288,10 +318,16 @@ func (w *wizard) next(p *page, f *field) {
 func (w *wizard) previous() {
 	switch {
 	case w.focus > 0:
-		w.focusOn(w.at, w.focus-1)
+		w.focusOn(w.at, shown(w.pages[w.at].fields, w.focus-1, -1))
 	case w.at > 0:
-		w.focusOn(w.at-1, len(w.pages[w.at-1].fields)-1)
+		w.focusOn(w.at-1, w.lastOf(w.at-1))
 	}
+}
+
+// lastOf is the index of a page's last field, 0 where it has none.
+func (w *wizard) lastOf(page int) int {
+	fields := w.pages[page].fields
+	return max(0, shown(fields, len(fields)-1, -1))
 }
 
 func (w *wizard) view(width int) (title string, lines []string, keys string) {
@@ -310,6 +346,10 @@ func (w *wizard) view(width int) (title string, lines []string, keys string) {
 		}
 		lines = append(lines, "")
 	}
+	if p.facts != nil {
+		lines = append(lines, p.facts()...)
+		return title, lines, T("Enter: next   Esc: page before")
+	}
 	for i, f := range p.fields {
 		lines = append(lines, f.view(w.t, i == w.focus, width-4)...)
 	}
@@ -326,15 +366,13 @@ func (w *wizard) summary(width int) (string, []string, string) {
 		row(T("Full name of this box"), a.Hostname),
 		row(T("First mailbox"), a.Mailbox),
 		row(T("Name of the person"), a.MailboxName),
+		row(T("How mail leaves"), cmp.Or(a.SmartHost, w.field("way").value())),
 		row(T("Time zone"), a.TimeZone),
 		row(T("Passwords"), T("as you typed them")),
 		"",
 	}
 	if w.err != "" {
-		for _, e := range wrap(w.err, width-8) {
-			lines = append(lines, "  "+w.t.bad.Render("! "+e))
-		}
-		lines = append(lines, "")
+		lines = append(append(lines, w.t.trouble(w.err, width)...), "")
 	}
 	lines = append(lines, "  "+w.t.button.Render(" "+T("Set up this box")+" "))
 	return title, lines, T("Enter: set up   Esc: back to change something")

@@ -56,12 +56,10 @@ func run() error {
 	}
 	f := os.NewFile(uintptr(fd), *tty)
 	defer f.Close()
+	init, box, mail := initapi.NewClient(*initSocket), boxapi.NewClient(*boxSocket), mailapi.NewClient(*mailSocket)
 	return console.Run(ctx, console.Config{
 		TTY: f, Serial: *serial,
-		Backend: &console.Sockets{
-			Init: initapi.NewClient(*initSocket),
-			Box:  boxapi.NewClient(*boxSocket),
-			Mail: mailapi.NewClient(*mailSocket),
-		},
+		Backend: &console.Sockets{Init: init, Box: box, Mail: mail},
+		Mail:    mail, Box: box, Init: init,
 	})
 }

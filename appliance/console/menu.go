@@ -1,0 +1,115 @@
+package console
+
+import (
+	"context"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/api/mailapi"
+)
+
+// unlockedFor is how long the menus stay open to whoever stands there after
+// the last key.
+const unlockedFor = 10 * time.Minute
+
+// openMenu shows the menu, after the administrator's password.
+func (m *model) openMenu() tea.Cmd {
+	if m.now().Before(m.unlockedUntil) {
+		return m.open(m.menu())
+	}
+	T := m.c.T
+	word := newField(field{id: "password", label: T("Administrator's password"), secret: true}, "")
+	m.openForm(&form{
+		title: T("Locked"), button: T("Open the menu"), fields: []*field{word},
+		intro: T("Lost the password? Whoever stands at the box can set a new one: write a file pillarbox.toml with the lines [box] and admin_password = \"the new one\" to a USB stick, plug it in and restart the box."),
+		submit: func(ctx context.Context) error {
+			return m.mail.VerifyAdmin(ctx, mailapi.AdminLogin{Password: word.value()})
+		},
+		done: func() tea.Cmd {
+			m.unlockedUntil = m.now().Add(unlockedFor)
+			m.pop(1)
+			return m.open(m.menu())
+		},
+	})
+	return nil
+}
+
+func (m *model) menu() *list {
+	T := m.c.T
+	return &list{title: T("Menu"), items: []item{
+		{T("Mailboxes and passwords"), "", func() tea.Cmd { return m.open(m.mailboxes()) }},
+		{T("Connecting mail programs"), "", func() tea.Cmd {
+			return m.openText(&text{title: T("Connecting mail programs"), lines: m.clientSettings()})
+		}},
+		{T("Network"), "", m.openNetwork},
+		{T("How mail leaves"), "", m.openSending},
+		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
+		{T("Certificate"), "", func() tea.Cmd { return m.openText(m.certificate()) }},
+		{T("Logs"), "", func() tea.Cmd { return m.open(m.logs()) }},
+		{T("Check the mail store"), "", m.openCheck},
+		{T("Administrator's password"), "", m.openAdminPassword},
+		{T("Language"), "", func() tea.Cmd { return m.open(m.languages()) }},
+		{T("Restart or switch off"), "", func() tea.Cmd { return m.open(m.power()) }},
+	}}
+}
+
+func (m *model) power() *list {
+	T := m.c.T
+	stop := func(done string, do func(context.Context) error) func() tea.Cmd {
+		return func() tea.Cmd {
+			return m.ask(func(ctx context.Context) then {
+				err := do(ctx)
+				return func() tea.Cmd {
+					m.stack, m.notice = nil, done
+					if err != nil {
+						m.notice = T("That did not work: %s", err)
+					}
+					return nil
+				}
+			})
+		}
+	}
+	return &list{title: T("Restart or switch off"), intro: T("Mail that is under way is finished first."), items: []item{
+		{T("Back"), "", func() tea.Cmd { m.pop(1); return nil }},
+		{T("Restart"), "", stop(T("Restarting."), m.backend.Restart)},
+		{T("Switch off"), "", stop(T("Switching off."), m.backend.PowerOff)},
+	}}
+}
+
+func (m *model) languages() *list {
+	var items []item
+	for _, l := range Languages() {
+		items = append(items, item{l.Name, "", func() tea.Cmd {
+			m.speak(l.Code)
+			m.stack = nil
+			return nil
+		}})
+	}
+	return &list{title: m.c.T("Language"), items: items}
+}
+
+func (m *model) openAdminPassword() tea.Cmd {
+	T := m.c.T
+	word, again := m.newPassword(T("New password"), func() string { return "" })
+	m.openForm(&form{
+		title: T("Administrator's password"), button: T("Change the password"), fields: []*field{word, again},
+		submit: func(ctx context.Context) error {
+			return m.mail.SetAdminPassword(ctx, mailapi.AdminPassword{New: word.value()})
+		},
+		done: m.back(T("The administrator has a new password.")),
+	})
+	return nil
+}
+
+// back goes back by one screen with a word of what was done.
+func (m *model) back(notice string) func() tea.Cmd {
+	return func() tea.Cmd {
+		m.pop(1)
+		m.notice = notice
+		if l, ok := m.top().(*list); ok {
+			return l.reload(m)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,221 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/wire"
+)
+
+// fakeMail is a maild with one administrator's password and a few people.
+// What it does not implement is not to be called.
+type fakeMail struct {
+	mailapi.Service
+	password string
+	users    []mailapi.User
+	changed  []string
+}
+
+func (f *fakeMail) VerifyAdmin(_ context.Context, l mailapi.AdminLogin) error {
+	if l.Password != f.password {
+		return &wire.Error{Code: wire.CodeDenied, Message: "The password is wrong."}
+	}
+	return nil
+}
+func (f *fakeMail) Users(context.Context) ([]mailapi.User, error) { return f.users, nil }
+func (f *fakeMail) AddUser(_ context.Context, u mailapi.NewUser) (*mailapi.User, error) {
+	for _, other := range f.users {
+		if other.Address == u.Address {
+			return nil, wire.Invalid("address", "is in use already")
+		}
+	}
+	f.users = append(f.users, mailapi.User{Address: u.Address, Name: u.Name})
+	f.changed = append(f.changed, "add "+u.Address+" "+u.Password)
+	return &f.users[len(f.users)-1], nil
+}
+func (f *fakeMail) RemoveUser(_ context.Context, address string) error {
+	f.changed = append(f.changed, "remove "+address)
+	f.users = f.users[1:]
+	return nil
+}
+func (f *fakeMail) SetPassword(_ context.Context, address string, p mailapi.Password) error {
+	f.changed = append(f.changed, "password "+address+" "+p.Password)
+	return nil
+}
+func (f *fakeMail) Queue(context.Context) ([]mailapi.QueueEntry, error) { return nil, nil }
+
+type fakeInit struct{ initapi.Service }
+
+func (fakeInit) Services(context.Context) ([]initapi.ServiceStatus, error) {
+	return []initapi.ServiceStatus{{Name: "maild", State: "running", Since: time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)}}, nil
+}
+
+func (fakeInit) Log(_ context.Context, service string, lines int) (list []initapi.LogLine, err error) {
+	for range 40 {
+		list = append(list, initapi.LogLine{Time: time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC), Service: "maild", Text: "a line"})
+	}
+	list = append(list, initapi.LogLine{Service: "maild", Text: "the last line with \x1b[31m an escape"})
+	return list, nil
+}
+
+type fakeBox struct {
+	boxapi.Service
+	settings boxapi.Settings
+}
+
+func (f *fakeBox) Settings(context.Context) (*boxapi.Settings, error) {
+	s := f.settings
+	return &s, nil
+}
+func (f *fakeBox) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Settings, error) {
+	if s.Network.Gateway == "192.0.2.99" {
+		return nil, wire.Invalid("network.gateway", "is not in the network of the address")
+	}
+	f.settings = s
+	return &s, nil
+}
+
+func menuDrive(t *testing.T) (*drive, *fakeMail, *fakeBox) {
+	d := newDrive(t, &fake{state: State{Version: "0.1", Hostname: "mail.example.org", SetUp: true, Serving: true}})
+	mail := &fakeMail{password: "admin word", users: []mailapi.User{{Address: "ann@example.org", Name: "Ann", Messages: 3, Used: 12345}}}
+	box := &fakeBox{}
+	d.m.mail, d.m.box, d.m.init = mail, box, fakeInit{}
+	return d, mail, box
+}
+
+func (d *drive) unlock() { d.keys("m", "admin word", "enter", "enter") }
+
+func (d *drive) wants(parts ...string) {
+	d.t.Helper()
+	s := d.screen()
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			d.t.Errorf("%q is not on the screen:\n%s", p, s)
+		}
+	}
+}
+
+func TestMenuIsLocked(t *testing.T) {
+	d, _, _ := menuDrive(t)
+	d.keys("m")
+	d.expect("menu-locked")
+	d.keys("wrong", "enter", "enter")
+	d.wants("The password is wrong.")
+	d.keys("esc")
+	d.wants("ALL WELL")
+	d.unlock()
+	d.expect("menu")
+	now := d.m.now()
+	d.m.now = func() time.Time { return now.Add(unlockedFor + time.Second) }
+	_, cmd := d.m.Update(refresh{})
+	d.run(cmd)
+	d.wants("ALL WELL")
+	d.keys("m")
+	d.wants("Locked")
+}
+
+func TestMailboxesOnTheConsole(t *testing.T) {
+	d, mail, _ := menuDrive(t)
+	d.unlock()
+	d.keys("enter")
+	d.expect("menu-mailboxes")
+	d.keys("enter", "ann@example.org", "enter", "enter", "a new password", "enter", "a new password", "enter", "enter")
+	d.wants("This is in use already.")
+	for range len("ann@example.org") {
+		d.keys("backspace")
+	}
+	d.keys("bob@example.org", "enter", "enter", "enter", "enter", "enter")
+	d.wants("bob@example.org can be used.")
+	d.keys("down", "enter", "enter", "another word", "enter", "another one", "enter")
+	d.wants("The two passwords differ.")
+	for range len("another one") {
+		d.keys("backspace")
+	}
+	d.keys("another word", "enter", "enter")
+	d.wants("ann@example.org has a new password.")
+	d.keys("down", "down", "down", "enter", "bob@example.org", "enter")
+	d.wants("This is not the address ann@example.org.")
+	for range len("bob@example.org") {
+		d.keys("backspace")
+	}
+	d.keys("ann@example.org", "enter")
+	d.expect("menu-remove")
+	d.keys("enter")
+	d.wants("ann@example.org was removed.")
+	want := []string{"add bob@example.org a new password", "password ann@example.org another word", "remove ann@example.org"}
+	if got := strings.Join(mail.changed, "; "); got != strings.Join(want, "; ") {
+		t.Errorf("done: %s", got)
+	}
+}
+
+func TestNetworkOnTheConsole(t *testing.T) {
+	d, _, box := menuDrive(t)
+	d.unlock()
+	d.keys("down", "down", "enter")
+	d.wants("automatic (DHCP)")
+	d.keys("down", "enter", "192.0.2.10", "enter")
+	d.expect("menu-network-wrong")
+	d.keys("/24", "enter", "192.0.2.99", "enter", "192.0.2.1 192.0.2.2", "enter", "enter")
+	d.wants("This is not in the network of the address.")
+	d.keys("backspace", "backspace", "1", "enter", "enter", "enter")
+	d.wants("The network is as you said from now on.")
+	n := box.settings.Network
+	if n.Mode != boxapi.ModeStatic || n.Address != "192.0.2.10/24" || n.Gateway != "192.0.2.1" || len(n.DNS) != 2 {
+		t.Errorf("the network is %+v", n)
+	}
+}
+
+func TestLogsOnTheConsole(t *testing.T) {
+	d, _, _ := menuDrive(t)
+	d.unlock()
+	d.keys("down", "down", "down", "down", "down", "down", "enter", "down", "enter")
+	d.expect("menu-log")
+	if strings.Contains(d.screen(), "\x1b") {
+		t.Error("an escape of a log line reached the terminal")
+	}
+}
+
+func TestSetUpThroughTheDaemons(t *testing.T) {
+	var steps []string
+	mail := &setUpMail{steps: &steps}
+	box := &fakeBox{settings: boxapi.Settings{NTP: []string{"ntp.example.org"}}}
+	s := &Sockets{Mail: mail, Box: box}
+	a := Answers{Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "admin word", Mailbox: "ann@example.org", Password: "ann's word",
+		TimeZone: "Europe/Berlin", SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "word"}
+	if err := s.SetUp(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if box.settings.Hostname != "mail.example.org" || box.settings.Timezone != "Europe/Berlin" || len(box.settings.NTP) != 1 {
+		t.Errorf("the box is %+v", box.settings)
+	}
+	if strings.Join(steps, " ") != "smart host smtp.example.net:587 setup ann@example.org" {
+		t.Errorf("steps: %v", steps)
+	}
+	mail.refuse = wire.Invalid("first_user.password", "must not be the name")
+	var fe *FieldError
+	if err := s.SetUp(t.Context(), a); !errors.As(err, &fe) || fe.Field != "mailbox_password" {
+		t.Errorf("a refused password is %v", err)
+	}
+}
+
+type setUpMail struct {
+	mailapi.Service
+	steps  *[]string
+	refuse error
+}
+
+func (f *setUpMail) ChangeSettings(_ context.Context, c mailapi.SettingsChange) (*mailapi.Settings, error) {
+	*f.steps = append(*f.steps, "smart host "+*c.SmartHost)
+	return &mailapi.Settings{}, nil
+}
+
+func (f *setUpMail) Setup(_ context.Context, s mailapi.Setup) error {
+	*f.steps = append(*f.steps, "setup "+s.FirstUser.Address)
+	return f.refuse
+}

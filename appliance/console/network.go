@@ -1,0 +1,78 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/config"
+)
+
+// openNetwork asks how the box gets its addresses.
+func (m *model) openNetwork() tea.Cmd {
+	return m.ask(func(ctx context.Context) then {
+		s, err := m.box.Settings(ctx)
+		return func() tea.Cmd {
+			if err != nil {
+				m.notice = m.c.T("That did not work: %s", err)
+				return nil
+			}
+			m.openForm(m.network(*s))
+			return nil
+		}
+	})
+}
+
+func (m *model) network(s boxapi.Settings) *form {
+	T := m.c.T
+	byDHCP, byHand := T("automatic (DHCP)"), T("fixed address")
+	now := byDHCP
+	if s.Network.Mode == boxapi.ModeStatic {
+		now = byHand
+	}
+	mode := newField(field{id: "mode", label: T("Address"), options: []string{byDHCP, byHand}, help: T("Choose with the arrow keys.")}, now)
+	mode.pick = slices.Index(mode.options, now)
+	mode.input.SetValue("")
+	fixed := func() bool { return mode.value() == byHand }
+	question := func(id, label, help, value string, optional bool, check func(string) (string, error)) *field {
+		return newField(field{id: id, label: label, help: help, needless: func() bool { return !fixed() }, check: func(v string) error {
+			switch {
+			case v == "" && optional:
+				return nil
+			case v == "":
+				return errors.New(T("Please fill this in."))
+			}
+			if _, err := check(v); err != nil {
+				return errors.New(m.c.Refusal(err.Error()))
+			}
+			return nil
+		}}, value)
+	}
+	address := question("network.address", T("Fixed address"), T("With the length of the network, such as 192.168.1.10/24."), s.Network.Address, false, config.InterfaceAddress)
+	gateway := question("network.gateway", T("Router"), "", s.Network.Gateway, true, config.IP)
+	dns := question("network.dns", T("Name servers"), T("One or more addresses with spaces between."), strings.Join(s.Network.DNS, " "), true, func(v string) (string, error) {
+		for _, ip := range strings.Fields(v) {
+			if _, err := config.IP(ip); err != nil {
+				return "", err
+			}
+		}
+		return v, nil
+	})
+	return &form{
+		title: T("Network"), button: T("Change the network"), fields: []*field{mode, address, gateway, dns},
+		submit: func(ctx context.Context) error {
+			s.Network = boxapi.Network{Mode: boxapi.ModeDHCP, Interface: s.Network.Interface}
+			if fixed() {
+				s.Network.Mode, s.Network.Address, s.Network.Gateway = boxapi.ModeStatic, address.value(), gateway.value()
+				s.Network.DNS = strings.Fields(dns.value())
+			}
+			_, err := m.box.SetSettings(ctx, s)
+			return err
+		},
+		done: m.back(T("The network is as you said from now on.")),
+	}
+}

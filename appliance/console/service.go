@@ -1,0 +1,216 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/config"
+)
+
+// linesOfLog is how much of a service's log is shown: what a person scrolls through.
+const linesOfLog = 500
+
+// openSending asks how mail leaves: to each domain's own servers, or by a
+// smart host.
+func (m *model) openSending() tea.Cmd {
+	return m.ask(func(ctx context.Context) then {
+		s, err := m.mail.Settings(ctx)
+		return func() tea.Cmd {
+			if err != nil {
+				m.notice = m.c.T("That did not work: %s", err)
+				return nil
+			}
+			m.openForm(m.sending(s))
+			return nil
+		}
+	})
+}
+
+func (m *model) sending(s *mailapi.Settings) *form {
+	T := m.c.T
+	host := newField(field{
+		id: "smart_host", label: T("Smart host"),
+		help: T("A server of your provider, such as smtp.example.net:587. Empty: straight to each recipient's server, which needs port 25 to be open outwards."),
+		check: func(v string) error {
+			if _, err := config.HostPort(v); v != "" && err != nil {
+				return errors.New(m.c.Refusal(err.Error()))
+			}
+			return nil
+		},
+	}, s.SmartHost)
+	user := newField(field{id: "smart_host_user", label: T("User name there")}, s.SmartHostUser)
+	help := ""
+	if s.SmartHostPasswordSet {
+		help = T("Empty: as it is.")
+	}
+	word := newField(field{id: "smart_host_password", label: T("Password there"), secret: true, help: help}, "")
+	return &form{
+		title: T("How mail leaves"), button: T("Change it"), fields: []*field{host, user, word},
+		submit: func(ctx context.Context) error {
+			h, u := host.value(), user.value()
+			c := mailapi.SettingsChange{SmartHost: &h, SmartHostUser: &u}
+			if w := word.value(); w != "" {
+				c.SmartHostPassword = &w
+			}
+			_, err := m.mail.ChangeSettings(ctx, c)
+			return err
+		},
+		done: m.back(T("Mail leaves as you said from now on.")),
+	}
+}
+
+// waiting lists the queue; Enter tries one now.
+func (m *model) waiting() *list {
+	T := m.c.T
+	return &list{
+		title: T("Mail waiting to go out"), intro: T("Enter tries one now."),
+		load: func(ctx context.Context) ([]item, error) {
+			entries, err := m.mail.Queue(ctx)
+			var items []item
+			for _, e := range entries {
+				detail := T("since %s", e.Created.In(m.now().Location()).Format("Jan 02 15:04"))
+				if e.LastError != "" {
+					detail += ": " + e.LastError
+				}
+				items = append(items, item{e.Recipient, detail, func() tea.Cmd {
+					return m.ask(func(ctx context.Context) then {
+						err := m.mail.RetryQueued(ctx, e.ID)
+						return func() tea.Cmd {
+							m.notice = T("It is being tried now.")
+							if err != nil {
+								m.notice = T("That did not work: %s", err)
+							}
+							return nil
+						}
+					})
+				}})
+			}
+			if len(items) == 0 && err == nil {
+				items = []item{{label: T("Nothing is waiting.")}}
+			}
+			return items, err
+		},
+	}
+}
+
+func (m *model) certificate() *text {
+	T := m.c.T
+	return &text{title: T("Certificate"), load: func(ctx context.Context) ([]string, error) {
+		c, err := m.mail.Certificate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		lines := []string{
+			T("Names") + ": " + strings.Join(c.Names, ", "),
+			T("Good until") + ": " + c.NotAfter.In(m.now().Location()).Format("2006-01-02 15:04 MST"),
+			"", T("Fingerprint (SHA-256), to compare with what a mail program shows:"),
+		}
+		lines = append(lines, wrap(strings.ReplaceAll(c.SHA256, ":", " "), 60)...)
+		if c.Authority != "" {
+			lines = append(lines, "", T("Made by the box's own authority: %s", c.Authority))
+		}
+		return lines, nil
+	}}
+}
+
+func (m *model) logs() *list {
+	T := m.c.T
+	return &list{title: T("Logs"), load: func(ctx context.Context) ([]item, error) {
+		services, err := m.init.Services(ctx)
+		if err != nil {
+			return nil, err
+		}
+		items := []item{{T("Everything"), "", func() tea.Cmd { return m.openText(m.log("")) }}}
+		for _, s := range services {
+			detail := T(s.State) + " " + T("since %s", s.Since.In(m.now().Location()).Format("Jan 02 15:04"))
+			if s.LastExit != "" {
+				detail += "; " + s.LastExit
+			}
+			items = append(items, item{s.Name, detail, func() tea.Cmd { return m.openText(m.log(s.Name)) }})
+		}
+		return items, nil
+	}}
+}
+
+func (m *model) log(service string) *text {
+	return &text{title: m.c.T("Logs") + " " + service, load: func(ctx context.Context) ([]string, error) {
+		log, err := m.init.Log(ctx, service, linesOfLog)
+		lines := make([]string, 0, len(log))
+		for _, l := range log {
+			name := ""
+			if service == "" {
+				name = fit(l.Service, 8) + " "
+			}
+			lines = append(lines, l.Time.In(m.now().Location()).Format(time.TimeOnly)+" "+name+l.Text)
+		}
+		return lines, err
+	}}
+}
+
+// openCheck verifies the mail store and shows what was found.
+func (m *model) openCheck() tea.Cmd {
+	T := m.c.T
+	t := &text{title: T("Check the mail store"), lines: []string{T("The store is being checked; mail goes on meanwhile.")}}
+	m.push(t)
+	return m.ask(func(ctx context.Context) then {
+		report, err := m.mail.Check(ctx, mailapi.CheckRequest{}, nil)
+		return func() tea.Cmd {
+			if err != nil {
+				t.lines = []string{T("That did not work: %s", err)}
+				return nil
+			}
+			t.lines = []string{T("%d mailboxes with %d messages were checked.", report.Mailboxes, report.Messages), ""}
+			if len(report.Problems) == 0 {
+				t.lines = append(t.lines, T("All is in order."))
+			}
+			for _, p := range report.Problems {
+				t.lines = append(t.lines, fmt.Sprintf("! %s: %s", p.Where, p.What))
+			}
+			return nil
+		}
+	})
+}
+
+// clientSettings are what a person types into a mail program, and what the
+// world has to know.
+func (m *model) clientSettings() []string {
+	T, host := m.c.T, m.state.Hostname
+	row := func(label, value string) string { return fit(label, 26) + value }
+	lines := []string{
+		T("In a mail program:"),
+		row(T("User name"), T("the whole address")),
+		row(T("Incoming mail (IMAP)"), host+T(", port 993, TLS")),
+		row(T("Incoming mail (POP3)"), host+T(", port 995, TLS")),
+		row(T("Outgoing mail (SMTP)"), host+T(", port 465, TLS")),
+		"", T("On the Internet's side, set in your domain's DNS:"),
+		row(T("your domain"), "MX 10 "+host),
+	}
+	for _, l := range m.state.Links {
+		for _, a := range l.Addresses {
+			if line, ok := addressRecord(T, a); ok {
+				lines = append(lines, row(host, line))
+			}
+		}
+	}
+	return lines
+}
+
+// addressRecord is the DNS record for one of the box's addresses.
+func addressRecord(T func(string, ...any) string, prefix string) (string, bool) {
+	p, err := netip.ParsePrefix(prefix)
+	ip := p.Addr()
+	switch {
+	case err != nil || ip.IsLinkLocalUnicast() || ip.IsLoopback():
+		return "", false
+	case ip.Is4():
+		return "A " + T("(your public address; here %s)", ip), true
+	}
+	return "AAAA " + ip.String(), true
+}
