@@ -1,0 +1,188 @@
+package pop3d
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pillarbox/appliance/store/store"
+)
+
+// TestChats runs the conversations in testdata. A file has one instruction a
+// line:
+//
+//	# a comment
+//	MAIL "go string"         a message comes to INBOX, "x"*1000 repeated
+//	server: [tls] [plaintext] what the client connects to
+//	AGAIN                    the client connects once more, and goes on there
+//	C: line                  the client sends a line with CR LF
+//	c: "go string"           the client sends exactly these bytes
+//	S: pattern               the server's next line; * stands for anything
+//	S: <closed>              the server closes the connection
+//	S...                     lines up to and with the next "."
+//	TLS                      the client does its handshake after STLS
+//	WAIT 5m                  time passes
+//	CLOSE                    the client closes the connection
+//	GONE n                   somebody else expunges UID n
+//	DAMAGED n                the body of UID n turns out to be damaged
+//	BROKEN                   the store fails from now on
+//	REVOKE                   the password changes
+//	LEFT 1 3                 these UIDs are in INBOX
+func TestChats(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.pop3")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d conversations found, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".pop3"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			certificate() // outside of the bubble, where time is real
+			synctest.Test(t, func(t *testing.T) { runChat(t, file, strings.Split(string(text), "\n")) })
+		})
+	}
+}
+
+func runChat(t *testing.T, file string, lines []string) {
+	st, revoked := newFakeStore(), make(chan struct{})
+	var server *running
+	var c *client
+	var implicit bool
+	connect := func() {
+		c = server.dial(t, implicit)
+		t.Cleanup(func() { c.Close() })
+	}
+	for i, line := range lines {
+		where := file + ":" + strconv.Itoa(i+1)
+		kind, rest, _ := strings.Cut(line, " ")
+		if kind == "" || kind[0] == '#' {
+			continue
+		}
+		if c == nil && kind != "server:" && kind != "MAIL" {
+			t.Fatalf("%s: no server yet", where)
+		}
+		switch kind {
+		case "MAIL":
+			st.add(quoted(t, where, rest))
+		case "server:":
+			server = start(Config{Store: st, Accounts: fakeAccounts{revoked}, TLS: serverTLS(),
+				AllowPlaintext: func() bool { return strings.Contains(rest, "plaintext") }})
+			implicit = strings.Contains(rest, "tls")
+			defer server.stop(t)
+			connect()
+			defer func() { c.Close() }()
+		case "AGAIN":
+			old := c
+			defer old.Close()
+			connect()
+		case "C:":
+			c.send(rest + "\r\n")
+		case "c:":
+			c.send(quoted(t, where, rest))
+		case "S:":
+			if got := c.line(); !matches(rest, got) {
+				t.Fatalf("%s: got  %s\nwant %s", where, got, rest)
+			}
+		case "S...":
+			for got := ""; got != "."; {
+				if got = c.line(); strings.HasSuffix(got, "<closed>") {
+					t.Fatalf("%s: closed within an answer", where)
+				}
+			}
+		case "TLS":
+			tc := tls.Client(c.Conn, clientTLS())
+			if err := tc.Handshake(); err != nil {
+				t.Fatalf("%s: %v", where, err)
+			}
+			c = newClient(tc)
+		case "WAIT":
+			d, err := time.ParseDuration(rest)
+			if err != nil {
+				t.Fatalf("%s: %v", where, err)
+			}
+			time.Sleep(d)
+			synctest.Wait()
+		case "CLOSE":
+			c.Close()
+			synctest.Wait()
+		case "GONE", "DAMAGED":
+			n, err := strconv.ParseUint(rest, 10, 32)
+			if err != nil {
+				t.Fatalf("%s: %v", where, err)
+			}
+			if kind == "DAMAGED" {
+				st.damaged[store.BlobID(n)] = true
+			} else if gone, _, err := st.Expunge(t.Context(), 7, []store.UID{store.UID(n)}, false); err != nil || len(gone) != 1 {
+				t.Fatalf("%s: expunged %v, %v", where, gone, err)
+			}
+		case "BROKEN":
+			st.broken = errors.New("disk on fire")
+		case "REVOKE":
+			close(revoked)
+			synctest.Wait()
+		case "LEFT":
+			synctest.Wait()
+			if got := strings.Trim(fmt.Sprint(st.uids()), "[]"); got != rest {
+				t.Fatalf("%s: INBOX has %s, want %s", where, got, rest)
+			}
+		default:
+			t.Fatalf("%s: unknown instruction %s", where, kind)
+		}
+	}
+}
+
+// quoted reads "go strings", each with an optional *count.
+func quoted(t *testing.T, where, s string) string {
+	t.Helper()
+	var b strings.Builder
+	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
+		prefix, err := strconv.QuotedPrefix(s)
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		text, err := strconv.Unquote(prefix)
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		s = s[len(prefix):]
+		n := 1
+		if strings.HasPrefix(s, "*") {
+			count, rest, _ := strings.Cut(s[1:], " ")
+			if n, err = strconv.Atoi(count); err != nil {
+				t.Fatalf("%s: %v", where, err)
+			}
+			s = rest
+		}
+		b.WriteString(strings.Repeat(text, n))
+	}
+	return b.String()
+}
+
+// matches compares a line with a pattern in which * stands for anything.
+func matches(pattern, line string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return line == pattern
+	}
+	if !strings.HasPrefix(line, parts[0]) {
+		return false
+	}
+	line = line[len(parts[0]):]
+	for _, p := range parts[1 : len(parts)-1] {
+		at := strings.Index(line, p)
+		if at < 0 {
+			return false
+		}
+		line = line[at+len(p):]
+	}
+	return strings.HasSuffix(line, parts[len(parts)-1])
+}
