@@ -1,0 +1,98 @@
+package console
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// sentences are the literals given to T and Plural in this package.
+func sentences(t *testing.T) []string {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			fn := ""
+			switch x := call.Fun.(type) {
+			case *ast.Ident:
+				fn = x.Name
+			case *ast.SelectorExpr:
+				fn = x.Sel.Name
+			}
+			if fn != "T" && fn != "Plural" {
+				return true
+			}
+			for _, a := range call.Args {
+				if lit, ok := a.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					s, err := strconv.Unquote(lit.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, s)
+				}
+			}
+			return true
+		})
+	}
+	if len(all) < 100 {
+		t.Fatalf("only %d sentences found: the test looks in the wrong place", len(all))
+	}
+	return all
+}
+
+var verb = regexp.MustCompile(`%[a-z]`)
+
+func TestCataloguesAreWhole(t *testing.T) {
+	all := sentences(t)
+	for _, l := range Languages()[1:] {
+		c, err := LoadCatalogue(l.Code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			translated, ok := c.sentences[s]
+			if !ok || translated == "" {
+				t.Errorf("%s lacks %q", l.Code, s)
+				continue
+			}
+			if got, want := verb.FindAllString(translated, -1), verb.FindAllString(s, -1); strings.Join(got, "") != strings.Join(want, "") {
+				t.Errorf("%s: %q has verbs %v, want %v", l.Code, translated, got, want)
+			}
+		}
+		for s, translated := range c.sentences {
+			if strings.Contains(s, ": ") && strings.Contains(s, "   ") && len([]rune(translated)) > defaultWidth-2 {
+				t.Errorf("%s: the line of keys %q is wider than the screen", l.Code, translated)
+			}
+		}
+	}
+	if _, err := LoadCatalogue("xx"); err == nil {
+		t.Error("a language that is not there was loaded")
+	}
+}
+
+func TestChangingTheLanguageKeepsTheAnswers(t *testing.T) {
+	d := newDrive(t, freshBox())
+	d.keys("enter", "enter", "example.org", "esc", "esc", "down")
+	d.expect("first-language-de")
+	d.keys("enter", "enter")
+	d.expect("first-names-de")
+}
