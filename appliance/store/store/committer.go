@@ -11,6 +11,8 @@ const (
 	batchOps = 256
 	// batchBulk bounds the bytes a batch holds in memory, bodies included.
 	batchBulk = 8 << 20
+	// batchMargin is left of a transaction's rows and bytes for the store's own.
+	batchMargin = 1 << 10
 	// queuedOps is how many ops may wait to be taken; more wait in their callers.
 	queuedOps = 512
 	// cachedRecords is how many accounts and mailboxes the committer keeps
@@ -39,7 +41,7 @@ type outcome struct {
 type committer struct {
 	s       *Store
 	in      chan request
-	control chan func() // run with nothing open and nothing being synced
+	control chan func(error) // run with nothing open and nothing being synced
 	stop    chan struct{}
 	stopped chan struct{}
 
@@ -55,7 +57,7 @@ type committer struct {
 
 func newCommitter(s *Store) *committer {
 	return &committer{
-		s: s, in: make(chan request, queuedOps), control: make(chan func()),
+		s: s, in: make(chan request, queuedOps), control: make(chan func(error)),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		open: newBatch(), accounts: map[AccountID]*account{}, mailboxes: map[MailboxID]*mailbox{},
 	}
@@ -104,12 +106,16 @@ func submitFor[T any](ctx context.Context, s *Store, o op) (T, error) {
 
 // exclusive runs fn in the committer's goroutine while nothing is open and
 // nothing is being synced.
-func (s *Store) exclusive(fn func()) error {
-	done := make(chan struct{})
+func (s *Store) exclusive(fn func() error) error {
+	done := make(chan error, 1)
 	select {
-	case s.committer.control <- func() { fn(); close(done) }:
-		<-done
-		return nil
+	case s.committer.control <- func(err error) {
+		if err == nil {
+			err = fn()
+		}
+		done <- err
+	}:
+		return <-done
 	case <-s.committer.stopped:
 		return ErrClosed
 	}
@@ -128,19 +134,16 @@ func (c *committer) run() {
 			in = nil
 		}
 		var synced <-chan error
-		var control <-chan func()
 		if c.inflight != nil {
 			synced = c.inflight.done
-		} else {
-			control = c.control
 		}
 		select {
 		case r := <-in:
 			c.take(r)
 		case err := <-synced:
 			c.finish(err)
-		case fn := <-control:
-			fn()
+		case fn := <-c.control:
+			fn(c.flush())
 		case <-c.stop:
 			c.drain()
 			return
@@ -180,16 +183,20 @@ func (c *committer) full() bool {
 
 // take applies one op to the open batch.
 func (c *committer) take(r request) {
+	if err := c.s.roomFor(r.op); err != nil {
+		r.reply <- outcome{err: err}
+		return
+	}
 	st := c.newStage()
 	v, err := r.op.apply(st)
 	if err != nil {
 		r.reply <- outcome{err: err}
 		return
 	}
-	rows, size := int64(len(st.writes)+len(st.accounts)+len(st.mailboxes)), st.size
-	if rows >= c.maxRows-c.open.rows()-64 || size >= c.maxSize-c.open.size-(64<<10) {
-		if rows >= c.maxRows-64 || size >= c.maxSize-(64<<10) {
-			r.reply <- outcome{err: fmt.Errorf("store: change of %d rows: %w", rows, ErrTooMany)}
+	rows, size := st.rows(), st.bytes()
+	if rows >= c.maxRows-c.open.rows()-batchMargin || size >= c.maxSize-c.open.size-batchMargin {
+		if rows >= c.maxRows-batchMargin || size >= c.maxSize-batchMargin {
+			r.reply <- outcome{err: fmt.Errorf("%w: %w (%d rows of %d bytes)", ErrTooMany, errOpTooBig, rows, size)}
 			return
 		}
 		if err := c.flush(); err != nil {
@@ -210,6 +217,7 @@ func (c *committer) send() {
 	c.lastTs++
 	b.ts = c.lastTs
 	c.inflight, c.open = b, newBatch()
+	c.s.step("commit")
 	c.commit(b)
 }
 
@@ -237,6 +245,7 @@ func (c *committer) finish(err error) error {
 		c.fail(b, err)
 		return err
 	}
+	c.s.step("committed")
 	c.s.db.SetDiscardTs(c.s.snaps.advance(b.ts))
 	for _, w := range b.waiting {
 		w.reply <- outcome{value: w.value}

@@ -12,9 +12,6 @@ import (
 // part by part: where a later part is refused, the parts before are taken
 // back, but a power cut amid them leaves those. ErrOverQuota, ErrNotFound.
 func (s *Store) Copy(ctx context.Context, from MailboxID, uids []UID, to MailboxID) (CopyResult, error) {
-	if err := s.growing(); err != nil {
-		return CopyResult{}, err
-	}
 	out, err := s.transfer(ctx, from, uids, to, false)
 	if err != nil && len(out.To) > 0 {
 		if _, _, undo := s.remove(context.WithoutCancel(ctx), to, out.To, false, false); undo != nil {
@@ -33,21 +30,19 @@ func (s *Store) Move(ctx context.Context, from MailboxID, uids []UID, to Mailbox
 }
 
 func (s *Store) transfer(ctx context.Context, from MailboxID, uids []UID, to MailboxID, move bool) (CopyResult, error) {
-	uids = sortedUIDs(uids)
 	var out CopyResult
-	for first := true; first || len(uids) > 0; first = false {
-		part := uids[:min(opMessages, len(uids))]
-		uids = uids[len(part):]
-		r, err := submitFor[CopyResult](ctx, s, copyOp{From: from, UIDs: slices.Clone(part), To: to, Move: move, Rest: len(uids), At: s.now()})
+	err := inParts(sortedUIDs(uids), func(part []UID) error {
+		r, err := submitFor[CopyResult](ctx, s, copyOp{From: from, UIDs: slices.Clone(part), To: to, Move: move, At: s.now()})
 		if err != nil {
-			return out, err
+			return err
 		}
 		out.UIDValidity = r.UIDValidity
 		out.From = append(out.From, r.From...)
 		out.To = append(out.To, r.To...)
 		out.Expunged = max(out.Expunged, r.Expunged)
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }
 
 type copyOp struct {
@@ -55,7 +50,6 @@ type copyOp struct {
 	UIDs []UID
 	To   MailboxID
 	Move bool
-	Rest int // messages that later parts bring, for the limit on messages
 	At   time.Time
 }
 
@@ -84,7 +78,7 @@ func (o copyOp) apply(st *stage) (any, error) {
 				bytes, n = bytes+e.Size, n+1
 			}
 		}
-		if n > 0 && !a.Quota.fits(bytes, n+int64(o.Rest)) {
+		if n > 0 && !a.Quota.fits(bytes, n) {
 			return nil, &AccountError{dst.Account, ErrOverQuota}
 		}
 	}

@@ -15,23 +15,21 @@ func (s *Store) Expunge(ctx context.Context, id MailboxID, uids []UID, onlyDelet
 }
 
 func (s *Store) remove(ctx context.Context, id MailboxID, uids []UID, onlyDeleted, keep bool) ([]UID, ModSeq, error) {
-	uids = sortedUIDs(uids)
 	var gone []UID
 	var seq ModSeq
-	for first := true; first || len(uids) > 0; first = false {
-		part := uids[:min(opMessages, len(uids))]
-		uids = uids[len(part):]
+	err := inParts(sortedUIDs(uids), func(part []UID) error {
 		r, err := submitFor[expungeResult](ctx, s, expungeOp{id, slices.Clone(part), onlyDeleted, keep, s.now()})
 		if err != nil {
-			return gone, seq, err
+			return err
 		}
 		gone = append(gone, r.uids...)
 		seq = r.modseq
-	}
+		return nil
+	})
 	if len(gone) > 0 && !keep {
 		s.keeper.kick()
 	}
-	return gone, seq, nil
+	return gone, seq, err
 }
 
 type expungeOp struct {

@@ -7,28 +7,18 @@ import (
 	"time"
 )
 
-// opMessages is how many messages one op changes. A larger change is several
-// ops after each other, so that it fits a transaction and lets others in
-// between.
-const opMessages = 2000
-
 // ChangeFlags applies a flag change to the messages that exist among uids. A
 // change of more than opMessages messages is durable part by part.
 func (s *Store) ChangeFlags(ctx context.Context, id MailboxID, uids []UID, c FlagChange) (FlagResult, error) {
 	c.Flags.Keywords = cleanKeywords(c.Flags.Keywords)
-	uids = sortedUIDs(uids)
 	var out FlagResult
-	for first := true; first || len(uids) > 0; first = false {
-		part := uids[:min(opMessages, len(uids))]
-		uids = uids[len(part):]
+	err := inParts(sortedUIDs(uids), func(part []UID) error {
 		r, err := submitFor[FlagResult](ctx, s, flagsOp{id, slices.Clone(part), c, s.now()})
-		if err != nil {
-			return out, err
-		}
 		out.Changed = append(out.Changed, r.Changed...)
 		out.Modified = append(out.Modified, r.Modified...)
-	}
-	return out, nil
+		return err
+	})
+	return out, err
 }
 
 type flagsOp struct {

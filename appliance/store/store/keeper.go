@@ -8,8 +8,13 @@ import (
 )
 
 const (
-	// sweepEvery is how often the keeper looks for work without being told.
-	sweepEvery = time.Minute
+	// sweepEvery is how often the keeper looks for work without being told,
+	// and sweepOldEvery how often it looks for what has become too old.
+	sweepEvery    = time.Minute
+	sweepOldEvery = time.Hour
+	// sweepDelay is how long it lets work gather once it has been told: a
+	// busy queue removes a body every few milliseconds.
+	sweepDelay = 2 * time.Second
 	// sweepPart is how many things one of its ops clears away, so that it
 	// never holds up a delivery by more than a few milliseconds.
 	sweepPart = 500
@@ -56,21 +61,35 @@ func (k *keeper) run() {
 	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	old := time.NewTicker(sweepOldEvery)
+	defer old.Stop()
 	for {
-		if err := k.s.Sweep(k.ctx); err != nil {
-			k.report("sweep", err)
+		if err := k.s.sweepGone(k.ctx); err != nil {
+			k.report("what was removed", err)
+		}
+		if err := k.s.spaceKeeper(k.ctx); err != nil {
+			k.report("space", err)
 		}
 		select {
 		case <-k.ctx.Done():
 			return
-		case <-k.wake:
 		case <-tick.C:
+		case <-old.C:
+			if err := k.s.sweepOld(k.ctx); err != nil {
+				k.report("what has become old", err)
+			}
+		case <-k.wake:
+			select {
+			case <-k.ctx.Done():
+				return
+			case <-time.After(sweepDelay):
+			}
 		}
 	}
 }
 
 func (k *keeper) report(what string, err error) {
-	if k.ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrReadOnly) {
+	if k.ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrNoSpace) {
 		k.s.log.Error("clearing away: "+what, "error", err)
 	}
 }

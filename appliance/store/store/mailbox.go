@@ -111,9 +111,6 @@ func (s *Store) CreateMailbox(ctx context.Context, id AccountID, name, specialUs
 	if specialUse != "" && !validUse(specialUse) {
 		return Mailbox{}, fmt.Errorf("%w: special use %q", ErrBadName, specialUse)
 	}
-	if err := s.growing(); err != nil {
-		return Mailbox{}, err
-	}
 	return submitFor[Mailbox](ctx, s, createMailboxOp{id, name, specialUse, s.now()})
 }
 

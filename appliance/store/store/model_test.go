@@ -99,6 +99,7 @@ func TestModel(t *testing.T) {
 			"deliver": m.deliver, "flags": m.flags, "copy": m.copy, "expunge": m.expunge,
 			"create": m.create, "rename": m.rename, "delete": m.delete, "subscribe": m.subscribe,
 			"queue": m.queueOp, "doc": m.doc, "reopen": m.reopen, "remember": m.remember, "sweep": m.sweep,
+			"reclaim": m.reclaim, "undelete": m.undelete,
 			"": m.compare,
 		})
 		m.check()
@@ -575,6 +576,61 @@ func (m *model) sweep(t *rapid.T) {
 	if err := m.s.Sweep(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (m *model) reclaim(t *rapid.T) {
+	if err := m.s.Reclaim(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// undelete restores a few expunged messages, most of which went with their mailbox.
+func (m *model) undelete(t *rapid.T) {
+	ctx := context.Background()
+	m.sweep(t)
+	a := m.account(t)
+	var all []Expunged
+	if err := m.s.Expunged(ctx, a.id, time.Time{}, func(x Expunged) error { all = append(all, x); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Skip("nothing expunged")
+	}
+	x := rapid.SampledFrom(all).Draw(t, "expunged")
+	to := ""
+	if rapid.Bool().Draw(t, "elsewhere") {
+		to = m.name(t)
+	}
+	used, _ := a.used()
+	over := a.limit > 0 && used+x.Size > a.limit
+	placed, err := m.s.Undelete(ctx, a.id, []ExpungedID{x.ID}, to, false)
+	if over != errors.Is(err, ErrOverQuota) {
+		t.Fatalf("over quota %v: %v", over, err)
+	}
+	if over {
+		return
+	}
+	if err != nil || len(placed) != 1 {
+		t.Fatalf("undelete: %v %v", placed, err)
+	}
+	box, err := m.s.Mailbox(ctx, placed[0].Mailbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to == "" && a.boxes[x.Name] == nil && box.ID != x.ID.Mailbox {
+		to = x.Name
+	}
+	if to != "" && box.Name != to {
+		t.Fatalf("restored into %q, want %q", box.Name, to)
+	}
+	if a.boxes[box.Name] == nil {
+		m.made(a, box.Name)
+		a.subs[box.Name] = true
+	}
+	b := a.boxes[box.Name]
+	n := slices.IndexFunc(m.bodies, func(p []byte) bool { return int64(len(p)) == x.Size })
+	b.msgs[placed[0].UID] = &modelMessage{body: n, size: x.Size, flags: x.Flags.System, words: wordSet(x.Flags.Keywords), email: placed[0].Email, seq: placed[0].ModSeq}
+	b.next = placed[0].UID + 1
 }
 
 // remember keeps how a mailbox and its account are now.

@@ -18,8 +18,9 @@ const (
 	maxName     = 1000
 	maxNamePart = 250
 	maxDepth    = 50
-	// maxMailboxes bounds an account's mailboxes: ten times what a heavy user has.
-	maxMailboxes = 10000
+	// maxMailboxes bounds an account's mailboxes: several times what a heavy
+	// user has, and so few that renaming them all fits one transaction.
+	maxMailboxes = 4000
 )
 
 // cleanName brings a mailbox name into the form in which it is kept: Unicode

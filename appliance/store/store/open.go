@@ -69,6 +69,11 @@ type Store struct {
 	lastBlob  atomic.Uint64
 	lastAcct  atomic.Uint64
 	broken    atomic.Pointer[error] // why the store is read-only
+	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
+	reclaimed time.Time             // when the keeper last gave space back
+
+	// step, set by tests, is called where a crash would be most unwelcome.
+	stepHook func(name string)
 
 	closing sync.RWMutex
 	closed  bool
@@ -86,7 +91,9 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s.openReserve()
+	if err := s.keepReserve(); err != nil { // before Badger needs the room
+		s.log.Error("no reserve on the disk", "error", err)
+	}
 	var err error
 	if s.codec, err = blob.NewCodec(); err != nil {
 		return nil, err
@@ -137,7 +144,7 @@ func (s *Store) badgerOptions() badger.Options {
 		WithLogger(badgerLog{s})
 	if s.o.Small {
 		o = o.WithMemTableSize(4 << 20).WithValueLogFileSize(8 << 20).
-			WithBlockCacheSize(2 << 20).WithIndexCacheSize(2 << 20).WithCompactL0OnClose(false)
+			WithBlockCacheSize(2 << 20).WithIndexCacheSize(2 << 20)
 	}
 	if len(s.o.EncryptionKey) > 0 {
 		o = o.WithEncryptionKey(s.o.EncryptionKey).WithEncryptionKeyRotationDuration(30 * 24 * time.Hour)
@@ -257,6 +264,12 @@ func (s *Store) nextBlob(last BlobID) error {
 	}
 	s.lastBlob.Store(uint64(last))
 	return nil
+}
+
+func (s *Store) step(name string) {
+	if s.stepHook != nil {
+		s.stepHook(name)
+	}
 }
 
 // Close waits for work under way, then closes. Calls after it answer ErrClosed.

@@ -87,9 +87,6 @@ func (b *SpooledBody) spill() error {
 	if err := b.wait(); err != nil {
 		return err
 	}
-	if err := b.s.growing(); err != nil {
-		return err
-	}
 	last, err := b.s.submitAsync(b.ctx, chunkOp{b.id, b.inline, b.s.now()})
 	if err != nil {
 		return err

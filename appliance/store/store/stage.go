@@ -286,7 +286,31 @@ func newBatch() *batch {
 		done: make(chan error, 1)}
 }
 
-// rowsOf counts the rows a batch will write.
+// rows counts the rows a stage writes, those of its counters included.
+func (s *stage) rows() int64 { return int64(len(s.writes) + len(s.accounts) + len(s.mailboxes)) }
+
+// bytes is at least what Badger counts for them.
+func (s *stage) bytes() int64 {
+	n := s.size + int64(len(s.accounts))*accountBytes
+	for _, m := range s.mailboxes {
+		n += m.bytes()
+	}
+	return n
+}
+
+// accountBytes is at least the size of an account's row.
+const accountBytes = 160
+
+// bytes is at least the size of a mailbox's row.
+func (m *mailboxRec) bytes() int64 {
+	n := 200 + len(m.Name)
+	for _, k := range m.Keywords {
+		n += len(k.Name) + 8
+	}
+	return int64(n)
+}
+
+// rows counts the rows a batch will write.
 func (b *batch) rows() int64 {
 	return int64(len(b.writes)+len(b.accounts)+len(b.mailboxes)) + 1
 }
@@ -298,7 +322,7 @@ func (c *committer) merge(s *stage) {
 		b.writes[k] = v
 		b.bulk += int64(len(v))
 	}
-	b.size += s.size
+	b.size += s.bytes()
 	for id, a := range s.accounts {
 		c.accounts[id] = a
 		b.accounts[id] = true

@@ -2,17 +2,30 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"pillarbox/appliance/store/blob"
 )
 
-// Sweep does the keeper's work once, to the end. It runs by itself; tests and
-// mailctl call it to have it done now.
+// Sweep does all of the keeper's clearing away once, to the end. It runs by
+// itself; tests and mailctl call it to have it done now.
 func (s *Store) Sweep(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
-		s.sweepMailboxes, s.sweepAccounts, s.sweepExpunged, s.sweepDocs, s.sweepLogs, s.sweepBodies,
-	} {
+	return errors.Join(s.sweepOld(ctx), s.sweepGone(ctx))
+}
+
+// sweepGone clears away what somebody removed.
+func (s *Store) sweepGone(ctx context.Context) error {
+	return inOrder(ctx, s.sweepMailboxes, s.sweepAccounts, s.sweepBodies)
+}
+
+// sweepOld clears away what is kept for a time only.
+func (s *Store) sweepOld(ctx context.Context) error {
+	return inOrder(ctx, s.sweepDocs, s.sweepExpunged, s.sweepLogs)
+}
+
+func inOrder(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -331,16 +344,20 @@ func (s *Store) sweepBodies(ctx context.Context) error {
 		for _, k := range rows {
 			o.Blobs = append(o.Blobs, BlobID(id64(k, 0)))
 		}
-		if _, err := s.submit(ctx, o); err != nil {
+		bytes, err := submitFor[int64](ctx, s, o)
+		if err != nil {
 			return err
 		}
+		s.garbage.Add(bytes)
 	}
 }
 
-// dropBodiesOp removes those of the bodies that have no reference left.
+// dropBodiesOp removes those of the bodies that have no reference left, and
+// answers how many bytes they had.
 type dropBodiesOp struct{ Blobs []BlobID }
 
 func (o dropBodiesOp) apply(st *stage) (any, error) {
+	var bytes int64
 	for _, id := range o.Blobs {
 		st.del(keyLoose(id))
 		used := false
@@ -371,11 +388,12 @@ func (o dropBodiesOp) apply(st *stage) (any, error) {
 			}
 			continue
 		}
+		bytes += m.Size
 		for n := range m.Chunks() {
 			if n > 0 || m.Head > 0 {
 				st.del(keyChunk(id, n))
 			}
 		}
 	}
-	return nil, nil
+	return bytes, nil
 }

@@ -1,0 +1,30 @@
+package store
+
+import "errors"
+
+// opMessages is how many messages one op changes. A larger change is several
+// ops after each other, so that it fits a transaction and lets others in
+// between.
+const opMessages = 1000
+
+// errOpTooBig means that an op does not fit a transaction.
+var errOpTooBig = errors.New("store: change does not fit a transaction")
+
+// inParts calls do with ascending UIDs part by part, once at least. A part
+// that proves too big (messages with very many long keywords) is cut again.
+func inParts(uids []UID, do func(part []UID) error) error {
+	n := opMessages
+	for first := true; first || len(uids) > 0; first = false {
+		part := uids[:min(n, len(uids))]
+		err := do(part)
+		if errors.Is(err, errOpTooBig) && len(part) > 1 {
+			n = len(part) / 2
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		uids = uids[len(part):]
+	}
+	return nil
+}
