@@ -57,6 +57,12 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Size is how many bytes were written.
 func (w *Writer) Size() int64 { return w.meta.Size }
 
+// Sum is the SHA-256 of what was written.
+func (w *Writer) Sum() (sum [sha256.Size]byte) {
+	w.hash.Sum(sum[:0])
+	return sum
+}
+
 // flush puts a full buffer; of the first one the header block goes by itself
 // and what is left waits for the chunk to fill up.
 func (w *Writer) flush() error {

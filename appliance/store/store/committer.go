@@ -24,7 +24,10 @@ const (
 type request struct {
 	op     op
 	source uint64
-	reply  chan<- outcome
+	reply  chan outcome
+	// then is taken right after this one, into the same transaction where it
+	// fits, unless this one was refused: then it is dropped without an answer.
+	then *request
 }
 
 // outcome is what became of an op.
@@ -40,7 +43,7 @@ type outcome struct {
 // and a lone one waits for nothing but its own.
 type committer struct {
 	s       *Store
-	in      chan request
+	in      chan *request
 	control chan func(error) // run with nothing open and nothing being synced
 	stop    chan struct{}
 	stopped chan struct{}
@@ -57,7 +60,7 @@ type committer struct {
 
 func newCommitter(s *Store) *committer {
 	return &committer{
-		s: s, in: make(chan request, queuedOps), control: make(chan func(error)),
+		s: s, in: make(chan *request, queuedOps), control: make(chan func(error)),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		open: newBatch(), accounts: map[AccountID]*account{}, mailboxes: map[MailboxID]*mailbox{},
 	}
@@ -77,20 +80,29 @@ func (s *Store) submit(ctx context.Context, o op) (any, error) {
 
 // submitAsync hands an op over and answers where its outcome will come.
 func (s *Store) submitAsync(ctx context.Context, o op) (<-chan outcome, error) {
+	r := newRequest(ctx, o)
+	return r.reply, s.hand(ctx, r)
+}
+
+func newRequest(ctx context.Context, o op) *request {
+	return &request{op: o, source: actorOf(ctx), reply: make(chan outcome, 1)}
+}
+
+// hand gives a request to the committer.
+func (s *Store) hand(ctx context.Context, r *request) error {
 	if err := s.failure(); err != nil {
-		return nil, err
+		return err
 	}
-	reply := make(chan outcome, 1)
 	s.closing.RLock()
 	defer s.closing.RUnlock()
 	if s.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	select {
-	case s.committer.in <- request{o, actorOf(ctx), reply}:
-		return reply, nil
+	case s.committer.in <- r:
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -181,27 +193,32 @@ func (c *committer) full() bool {
 	return len(c.open.waiting) >= batchOps || c.open.bulk >= batchBulk || c.open.size >= c.maxSize*3/4 || c.open.rows() >= c.maxRows*3/4
 }
 
-// take applies one op to the open batch.
-func (c *committer) take(r request) {
+// take applies a request's ops to the open batch, up to the first that is refused.
+func (c *committer) take(r *request) {
+	for ; r != nil; r = r.then {
+		if err := c.takeOne(r); err != nil {
+			r.reply <- outcome{err: err}
+			return
+		}
+	}
+}
+
+func (c *committer) takeOne(r *request) error {
 	if err := c.s.roomFor(r.op); err != nil {
-		r.reply <- outcome{err: err}
-		return
+		return err
 	}
 	st := c.newStage()
 	v, err := r.op.apply(st)
 	if err != nil {
-		r.reply <- outcome{err: err}
-		return
+		return err
 	}
 	rows, size := st.rows(), st.bytes()
 	if rows >= c.maxRows-c.open.rows()-batchMargin || size >= c.maxSize-c.open.size-batchMargin {
 		if rows >= c.maxRows-batchMargin || size >= c.maxSize-batchMargin {
-			r.reply <- outcome{err: fmt.Errorf("%w: %w (%d rows of %d bytes)", ErrTooMany, errOpTooBig, rows, size)}
-			return
+			return fmt.Errorf("%w: %w (%d rows of %d bytes)", ErrTooMany, errOpTooBig, rows, size)
 		}
 		if err := c.flush(); err != nil {
-			r.reply <- outcome{err: err}
-			return
+			return err
 		}
 	}
 	for i := range st.events {
@@ -209,6 +226,7 @@ func (c *committer) take(r request) {
 	}
 	c.merge(st)
 	c.open.waiting = append(c.open.waiting, waiting{r.reply, v, st.events})
+	return nil
 }
 
 // send begins to make the open batch durable.

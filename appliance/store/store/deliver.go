@@ -23,6 +23,62 @@ func (e *AccountError) Unwrap() error { return e.Err }
 // cut. Its errors leave nothing behind: ErrOverQuota (names the account by
 // *AccountError), ErrNotFound, ErrConflict, ErrNoSpace, ErrReadOnly.
 func (s *Store) Deliver(ctx context.Context, d Delivery) (Receipt, error) {
+	o, err := s.prepare(&d)
+	if err != nil {
+		return Receipt{}, err
+	}
+	r, err := submitFor[Receipt](ctx, s, o)
+	if err != nil {
+		return Receipt{}, err
+	}
+	s.delivered(&d)
+	return r, nil
+}
+
+// DeliverAll makes deliveries durable in order, with as few syncs as their
+// size allows (one, where together they fit a transaction). It stops at the
+// first that fails and answers the receipts of those before it, which are
+// durable, with the error of that one; none after it is delivered.
+func (s *Store) DeliverAll(ctx context.Context, ds []Delivery) ([]Receipt, error) {
+	var first, last *request
+	var failed error
+	requests := make([]*request, 0, len(ds))
+	for i := range ds {
+		o, err := s.prepare(&ds[i])
+		if err != nil {
+			failed = err
+			break
+		}
+		r := newRequest(ctx, o)
+		if first == nil {
+			first = r
+		} else {
+			last.then = r
+		}
+		last = r
+		requests = append(requests, r)
+	}
+	if first == nil {
+		return nil, failed
+	}
+	if err := s.hand(ctx, first); err != nil {
+		return nil, err
+	}
+	out := make([]Receipt, 0, len(requests))
+	for i, r := range requests {
+		got := <-r.reply
+		if got.err != nil {
+			return out, got.err
+		}
+		out = append(out, got.value.(Receipt))
+		s.delivered(&ds[i])
+	}
+	return out, failed
+}
+
+// prepare does what of a delivery can be done in its session: compressing,
+// hashing, looking at names.
+func (s *Store) prepare(d *Delivery) (deliverOp, error) {
 	o := deliverOp{Placements: slices.Clone(d.Placements), Queue: d.Queue, Changes: d.Changes, Docs: d.Docs, At: s.now()}
 	for i := range o.Placements {
 		p := &o.Placements[i]
@@ -35,32 +91,36 @@ func (s *Store) Deliver(ctx context.Context, d Delivery) (Receipt, error) {
 		}
 		name, err := cleanName(p.Name)
 		if err != nil {
-			return Receipt{}, &AccountError{p.Account, err}
+			return o, &AccountError{p.Account, err}
 		}
 		p.Name = name
 	}
-	if b := d.Body; b != nil {
-		if b.s != s || b.delivered || b.aborted {
-			return Receipt{}, errors.New("store: body is closed")
+	b := d.Body
+	if b == nil {
+		if len(d.Placements) > 0 || len(d.Queue) > 0 {
+			return o, errors.New("store: delivery without a body")
 		}
-		if err := s.Accepting(); err != nil {
-			return Receipt{}, err
-		}
-		meta, err := b.finish()
-		if err != nil {
-			return Receipt{}, err
-		}
-		o.Blob, o.Meta, o.Size = b.id, meta.Append(nil), meta.Size
-		o.Chunks, o.Pending = b.inline, b.pending
-		o.Facts = encodeFacts(s.codec, &d.Facts, meta.Size, b.w.Head())
-		o.Thread = threadKeysOf(&d.Facts)
-	} else if len(d.Placements) > 0 || len(d.Queue) > 0 {
-		return Receipt{}, errors.New("store: delivery without a body")
+		return o, nil
 	}
-	r, err := submitFor[Receipt](ctx, s, o)
+	if b.s != s || b.delivered || b.aborted {
+		return o, errors.New("store: body is closed")
+	}
+	if err := s.Accepting(); err != nil {
+		return o, err
+	}
+	meta, err := b.finish()
 	if err != nil {
-		return Receipt{}, err
+		return o, err
 	}
+	o.Blob, o.Meta, o.Size = b.id, meta.Append(nil), meta.Size
+	o.Chunks, o.Pending = b.inline, b.pending
+	o.Facts = encodeFacts(s.codec, &d.Facts, meta.Size, b.w.Head())
+	o.Thread = threadKeysOf(&d.Facts)
+	return o, nil
+}
+
+// delivered ends a delivery that is durable.
+func (s *Store) delivered(d *Delivery) {
 	if d.Body != nil {
 		d.Body.delivered = true
 		d.Body.inline = nil
@@ -68,7 +128,6 @@ func (s *Store) Deliver(ctx context.Context, d Delivery) (Receipt, error) {
 	if len(d.Changes) > 0 {
 		s.keeper.kick()
 	}
-	return r, nil
 }
 
 // deliverOp is a Delivery as a value: the body is compressed and hashed, only

@@ -70,6 +70,9 @@ func (b *SpooledBody) Write(p []byte) (int, error) {
 // Size is the number of bytes written so far.
 func (b *SpooledBody) Size() int64 { return b.w.Size() }
 
+// Sum is the SHA-256 of the bytes written so far.
+func (b *SpooledBody) Sum() [32]byte { return b.w.Sum() }
+
 // put takes a chunk row: the first ones are kept for the delivery, and once
 // there is more than that, all go to the store under a pending row.
 func (b *SpooledBody) put(n int, row []byte) error {
