@@ -213,7 +213,5 @@ func (f *folder) email(e EmailID, k logKind) {
 		delete(f.emails, e) // came and went: nobody needs to know
 	case k == logEmailDestroyed:
 		f.emails[e] = k
-	case k == logEmailCreated && old == logEmailDestroyed:
-		f.emails[e] = logEmailUpdated // restored
 	}
 }

@@ -113,7 +113,7 @@ func (c *checker) run() error {
 	c.total = 3*c.global.Messages + 4*c.global.Blobs + 2*c.global.Mailboxes + 2*c.global.Queued
 	for _, step := range []func() error{
 		c.accountRows, c.mailboxRows, c.nameRows, c.entryRows, c.emailRows, c.expungedRows, c.logRows, c.threadRows,
-		c.blobRows, c.strayBodies, c.refRows, c.queueRows, c.docRows, c.counters,
+		c.blobRows, c.strayBodies, c.refRows, c.queueRows, c.docRows, c.indexRows, c.counters,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -659,6 +659,24 @@ func (c *checker) docRows() error {
 			return err
 		}
 		c.problem(dropRowsOp{[][]byte{k}}, fmt.Sprintf("time of document %q", k[keyPrefixAccount+1:]), "the document is not there")
+		return nil
+	})
+}
+
+// indexRows sees that each index has an account. What is in it is not looked
+// at: the index checks itself when read, and is made anew where it is damaged.
+func (c *checker) indexRows() error {
+	var last AccountID
+	return c.each([]byte{tableIndex}, true, func(k, _ []byte) error {
+		id := AccountID(id64(k, 0))
+		if id == last || c.accounts[id] != nil {
+			return nil
+		}
+		last = id
+		if ok, err := c.has(keyDoomedAccount(id)); err != nil || ok {
+			return err
+		}
+		c.problem(mendIndexOp{id}, fmt.Sprintf("full-text index of account %d", id), "the account is not there")
 		return nil
 	})
 }

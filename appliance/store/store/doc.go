@@ -79,6 +79,7 @@
 //	14 time queue                    queue entry by the time it is due (milliseconds)
 //	15 table1 key                    document: revision, expiry, value
 //	16 time table1 key               document by the time it expires (milliseconds)
+//	17 account key                   row of the account's full-text index (package search)
 //
 // A message of a few KiB delivered to one mailbox is ten rows in one
 // transaction, its body among them: one sync. Bodies of more than half a MiB

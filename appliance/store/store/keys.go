@@ -30,7 +30,8 @@ const (
 	tableDue            byte = 0x14
 	tableDoc            byte = 0x15
 	tableDocExpiry      byte = 0x16
-	tableLast                = tableDocExpiry
+	tableIndex          byte = 0x17
+	tableLast                = tableIndex
 	metaFormat               = "format"
 	metaGlobal               = "global"
 	refEmail            byte = 1 // account, email

@@ -315,6 +315,17 @@ func (s *stage) forgetNames(id AccountID) error {
 	return nil
 }
 
+// mendIndexOp has the full-text index of an account that is gone cleared away.
+type mendIndexOp struct{ Account AccountID }
+
+func (o mendIndexOp) apply(st *stage) (any, error) {
+	if _, err := st.peekAccount(o.Account); err != ErrNotFound {
+		return nil, err
+	}
+	st.put(keyDoomedAccount(o.Account), []byte{recordVersion})
+	return nil, nil
+}
+
 // mendEntryOp makes a message's email name it, and takes keywords from it
 // that its mailbox does not know.
 type mendEntryOp struct {

@@ -57,6 +57,7 @@ func (o copyOp) space() spaceUse {
 }
 
 func (chunkOp) space() spaceUse         { return spaceGrows }
+func (putIndexOp) space() spaceUse      { return spaceGrows }
 func (createAccountOp) space() spaceUse { return spaceGrows }
 func (createMailboxOp) space() spaceUse { return spaceGrows }
 func (undeleteOp) space() spaceUse      { return spaceKeeps }

@@ -149,15 +149,12 @@ func (s *stage) scanRows(o scanOptions, fn func(k, val []byte) error) error {
 	return nil
 }
 
-// account gives an account to read and change; ErrNotFound.
-func (s *stage) account(id AccountID) (*account, error) {
-	if a := s.accounts[id]; a != nil {
-		if a.gone {
-			return nil, ErrNotFound
-		}
-		return a, nil
+// peekAccount gives an account to read only; ErrNotFound.
+func (s *stage) peekAccount(id AccountID) (*account, error) {
+	a := s.accounts[id]
+	if a == nil {
+		a = s.c.accounts[id]
 	}
-	a := s.c.accounts[id]
 	if a == nil {
 		val, err := s.get(keyAccount(id))
 		if err != nil {
@@ -175,6 +172,15 @@ func (s *stage) account(id AccountID) (*account, error) {
 	}
 	if a.gone {
 		return nil, ErrNotFound
+	}
+	return a, nil
+}
+
+// account gives an account to read and change; ErrNotFound.
+func (s *stage) account(id AccountID) (*account, error) {
+	a, err := s.peekAccount(id)
+	if err != nil || s.accounts[id] == a {
+		return a, err
 	}
 	own := *a
 	own.owned = false

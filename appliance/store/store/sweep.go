@@ -149,7 +149,7 @@ func (s *Store) sweepAccounts(ctx context.Context) error {
 		if err := s.dropExpunged(ctx, AccountID(a), 1<<62); err != nil {
 			return err
 		}
-		for _, t := range []byte{tableName, tableSubscription, tableEmail, tableLog, tableThread} {
+		for _, t := range []byte{tableName, tableSubscription, tableEmail, tableLog, tableThread, tableIndex} {
 			for {
 				rows, err := s.keys(key(t, a), sweepPart)
 				if err != nil {

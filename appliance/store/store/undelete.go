@@ -53,8 +53,9 @@ func (s *Store) Expunged(ctx context.Context, id AccountID, since time.Time, fn 
 
 // Undelete puts expunged messages back into the mailboxes they were in (by
 // id, so also under a new name; else by name, made again where it is gone), or
-// all into the one named to. They get new UIDs and keep flags, dates, email
-// and thread. Those that are no longer restorable are passed over. The answer
+// all into the one named to. They get new UIDs and keep flags, dates and
+// thread; one that is in no mailbox any more comes back as a new email, since
+// ids are never used twice. Those that are no longer restorable are passed over. The answer
 // tells where each of the others went. ErrOverQuota, unless ignoreQuota.
 func (s *Store) Undelete(ctx context.Context, id AccountID, ids []ExpungedID, to string, ignoreQuota bool) ([]Placed, error) {
 	if to != "" {
@@ -93,6 +94,7 @@ func (o undeleteOp) apply(st *stage) (any, error) {
 	out := []Placed{}
 	log := st.beginLog(o.Account, o.At)
 	events := map[MailboxID]int{}
+	emails := map[EmailID]EmailID{} // of those made anew
 	var news []Event
 	for _, id := range o.IDs {
 		k := keyExpunged(o.Account, id.At.Unix(), id.Mailbox, id.UID)
@@ -110,7 +112,7 @@ func (o undeleteOp) apply(st *stage) (any, error) {
 		if !o.IgnoreQuota && !a.Quota.fits(x.Size, 1) {
 			return nil, &AccountError{o.Account, ErrOverQuota}
 		}
-		p, e, err := o.one(st, a, id.Mailbox, &x, log)
+		p, e, err := o.one(st, a, id.Mailbox, &x, emails, log)
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +134,7 @@ func (o undeleteOp) apply(st *stage) (any, error) {
 }
 
 // one puts one message back.
-func (o *undeleteOp) one(st *stage, a *account, was MailboxID, x *expungedRec, log *changeLog) (Placed, Entry, error) {
+func (o *undeleteOp) one(st *stage, a *account, was MailboxID, x *expungedRec, emails map[EmailID]EmailID, log *changeLog) (Placed, Entry, error) {
 	box := was
 	m, err := st.mailbox(was)
 	if o.To != "" || err != nil {
@@ -154,27 +156,34 @@ func (o *undeleteOp) one(st *stage, a *account, was MailboxID, x *expungedRec, l
 	if err != nil {
 		return Placed{}, Entry{}, err
 	}
+	email := x.Email
+	if again, ok := emails[email]; ok {
+		email = again
+	}
+	rec, err := st.email(o.Account, email)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		a.LastEmail++
+		email = a.LastEmail
+		emails[x.Email] = email
+		rec = emailRec{Blob: x.Blob, Thread: x.Thread}
+		st.put(keyRefEmail(x.Blob, o.Account, email), []byte{recordVersion})
+		log.add(logEmailCreated, 0, uint64(email))
+	case err != nil:
+		return Placed{}, Entry{}, err
+	default:
+		log.add(logEmailUpdated, 0, uint64(email))
+	}
 	e := entryRec{
-		Email: x.Email, Thread: x.Thread, Blob: x.Blob, System: x.Flags.System, Keywords: kw,
+		Email: email, Thread: x.Thread, Blob: x.Blob, System: x.Flags.System, Keywords: kw,
 		InternalDate: x.InternalDate, SaveDate: o.At, Size: x.Size,
 	}
 	uid, err := st.addEntry(box, m, a, &e, log)
 	if err != nil {
 		return Placed{}, Entry{}, err
 	}
-	rec, err := st.email(o.Account, x.Email)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		rec = emailRec{Blob: x.Blob, Thread: x.Thread}
-		st.put(keyRefEmail(x.Blob, o.Account, x.Email), []byte{recordVersion})
-		log.add(logEmailCreated, 0, uint64(x.Email))
-	case err != nil:
-		return Placed{}, Entry{}, err
-	default:
-		log.add(logEmailUpdated, 0, uint64(x.Email))
-	}
 	rec.Places = append(rec.Places, place{box, uid})
-	st.put(keyEmail(o.Account, x.Email), rec.encode())
-	return Placed{Account: o.Account, Mailbox: box, UIDValidity: m.UIDValidity, UID: uid, ModSeq: log.modseq, Email: x.Email},
+	st.put(keyEmail(o.Account, email), rec.encode())
+	return Placed{Account: o.Account, Mailbox: box, UIDValidity: m.UIDValidity, UID: uid, ModSeq: log.modseq, Email: email},
 		e.public(uid, m.Keywords), nil
 }

@@ -27,8 +27,8 @@ type Watcher struct {
 	closed  bool
 }
 
-// Watch tells of all that happens in an account, in commit order, until
-// Close. The queue is bounded: a listener that does not keep up gets one
+// Watch tells of all that happens in an account (0: in all accounts), in
+// commit order, until Close. The queue is bounded: a listener that does not keep up gets one
 // EventResync in place of what was dropped. C is closed by Close, and when
 // the store closes.
 func (s *Store) Watch(id AccountID) *Watcher {
@@ -78,6 +78,9 @@ func (h *hub) publish(events []Event) {
 	defer h.mu.Unlock()
 	for _, e := range events {
 		for w := range h.watchers[e.Account] {
+			w.send(e)
+		}
+		for w := range h.watchers[0] {
 			w.send(e)
 		}
 	}
