@@ -65,10 +65,18 @@ func (s *Store) sweepPending(ctx context.Context) error {
 
 // sweepMailboxes clears the messages of deleted mailboxes away.
 func (s *Store) sweepMailboxes(ctx context.Context) error {
-	boxes, err := s.keys([]byte{tableDoomedMailbox}, sweepPart)
-	if err != nil {
-		return err
+	for {
+		boxes, err := s.keys([]byte{tableDoomedMailbox}, sweepPart)
+		if err != nil || len(boxes) == 0 {
+			return err
+		}
+		if err := s.purgeMailboxes(ctx, boxes); err != nil {
+			return err
+		}
 	}
+}
+
+func (s *Store) purgeMailboxes(ctx context.Context, boxes [][]byte) error {
 	for _, b := range boxes {
 		id := MailboxID(id64(b, 0))
 		for {
@@ -138,10 +146,15 @@ func (o purgeOp) apply(st *stage) (any, error) {
 	return nil, nil
 }
 
-// sweepAccounts clears the rows of deleted accounts away, after their mailboxes.
+// sweepAccounts clears the rows of deleted accounts away, after their
+// mailboxes: those of an account that was deleted just now, too, since
+// messages let go of their bodies by the rows that go here.
 func (s *Store) sweepAccounts(ctx context.Context) error {
 	accts, err := s.keys([]byte{tableDoomedAccount}, sweepPart)
-	if err != nil {
+	if err != nil || len(accts) == 0 {
+		return err
+	}
+	if err := s.sweepMailboxes(ctx); err != nil {
 		return err
 	}
 	for _, k := range accts {
