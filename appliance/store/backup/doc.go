@@ -1,0 +1,46 @@
+// Package backup copies a store that is in use, whole or what changed, into
+// one file or stream, and brings it back: whole into an empty folder, or one
+// account's mail, one mailbox, one message into a store that is in use.
+//
+// # What a backup holds
+//
+// A full backup holds every row of a snapshot of the store. An increment holds
+// the rows written after another backup (its base) and the keys of all rows
+// there are, so that what was removed is known without a record of removals.
+// Restoring takes the full backup and every increment from it on, in order.
+//
+// The store remembers the backups made of it (store.BackupMark), and an
+// increment is only made to one it remembers: a store that was restored, or
+// whose disk was put back to an older state, does not know the backups that
+// its rows can no longer be compared with, and refuses with ErrUnknownBase.
+//
+// # Layout
+//
+// A backup is the eight bytes of magic, then blocks, all numbers big-endian:
+//
+//	kind (1) | method (1: 0 as is, 1 zstd) | length (4) | stored length (4) | xxHash64 (8) | data
+//
+// The hash is of the data before compression. The kinds, in their order:
+//
+//	1 header    JSON, one block: Header
+//	2 rows      all rows but bodies; documents first, see store.Snapshot.Head
+//	3 keys      of increments only: the keys of all rows, ascending, without those of facts and chunks
+//	4 bodies    body by body: its record, facts, chunks
+//	5 trailer   JSON, one block, the last: Trailer, with the SHA-256 of all bytes before the block
+//
+// The data of kinds 2 to 4 are rows,
+//
+//	bytes shared with the key before (uvarint) | rest of the key (uvarint, bytes) | value (uvarint, bytes)
+//
+// without the value in kind 3. The first key of a block shares nothing, so
+// that each block can be read by itself. Encrypted, the whole of it is one
+// age file.
+//
+// # Failure
+//
+// A backup without its trailer is not one: a cut stream is noticed, and so is
+// any damage, by the hash of its block. A row that cannot be read from the
+// store is left out and listed in the trailer. Memory is bounded by a few
+// blocks, whatever the size of the store; restoring a part also keeps some 200
+// bytes for each message of that part.
+package backup
