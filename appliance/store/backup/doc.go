@@ -41,6 +41,6 @@
 // A backup without its trailer is not one: a cut stream is noticed, and so is
 // any damage, by the hash of its block. A row that cannot be read from the
 // store is left out and listed in the trailer. Memory is bounded by a few
-// blocks, whatever the size of the store; restoring a part also keeps some 200
-// bytes for each message of that part.
+// blocks, whatever the size of the store; restoring a part also keeps some 300
+// bytes for each message of the account.
 package backup

@@ -68,8 +68,11 @@ func ReadMailboxRow(key, value []byte) (*MailboxRow, error) {
 	return &MailboxRow{m.public(id), m.Keywords}, nil
 }
 
-// EntryMailbox is the mailbox that a row with an entry belongs to.
-func EntryMailbox(key []byte) MailboxID { return MailboxID(id64(key, 0)) }
+// MailboxOf is the mailbox of a row with a mailbox or an entry.
+func MailboxOf(key []byte) MailboxID { return MailboxID(id64(key, 0)) }
+
+// UIDOf is the UID of a row with an entry.
+func UIDOf(key []byte) UID { return UID(tail32(key)) }
 
 // Entry reads one of the mailbox's entries from a row.
 func (m *MailboxRow) Entry(key, value []byte) (Entry, error) {

@@ -1,0 +1,301 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"pillarbox/appliance/store/blob"
+	"pillarbox/appliance/store/store"
+)
+
+// Part says which mail of a backup to bring back into a store that is in use,
+// and where to. Flags, keywords and dates come back with it; UIDs are new ones.
+type Part struct {
+	// Find tells which account of the backup is meant, by the documents in
+	// it. Where more than one fits, the last counts: it is the newest.
+	Find func(t store.Table, d store.Doc) (store.AccountID, bool)
+	// Mailbox is the one to bring back, with those below it; "" for all.
+	Mailbox string
+	// UID, where set, is the one message of Mailbox to bring back.
+	UID store.UID
+	// MessageID, where set, brings back only messages with it, without angle brackets.
+	MessageID string
+
+	// To is the account the mail goes to.
+	To store.AccountID
+	// Under is the mailbox below which the mailboxes are made; "" puts each
+	// message where it was, by special use or name.
+	Under string
+	// Progress, where set, is called now and then.
+	Progress func(PartReport)
+}
+
+// PartReport counts the messages of a part.
+type PartReport struct {
+	Restored int // now in the store
+	There    int // in their mailbox already, byte for byte: not doubled
+	Problems []store.Problem
+}
+
+const (
+	// partBatch and partBytes bound the messages that share a commit.
+	partBatch = 64
+	partBytes = 8 << 20
+	// maxProblems bounds the problems that are listed.
+	maxProblems = 1000
+)
+
+// RestorePart brings a part of a full backup and its increments, in order,
+// back. What it has restored stays where it fails; running it again goes on.
+// ErrNotFound where the backup has no such account or mailbox.
+func RestorePart(ctx context.Context, st *store.Store, p Part, chain ...*Reader) (PartReport, error) {
+	if err := checkChain(chain); err != nil {
+		return PartReport{}, err
+	}
+	r := restorer{Part: p, st: st, places: map[store.BlobID][]placement{}}
+	if err := r.plan(ctx, chain); err != nil {
+		return r.report, err
+	}
+	codec, err := blob.NewCodec()
+	if err != nil {
+		return r.report, err
+	}
+	r.codec = codec
+	defer r.codec.Close()
+	defer func() {
+		for _, d := range r.batch {
+			d.Body.Abort()
+		}
+	}()
+	for _, c := range chain {
+		if err := r.bodies(ctx, c); err != nil {
+			return r.report, fmt.Errorf("backup %s: %w", c.header.ID, err)
+		}
+	}
+	if err := r.deliver(ctx); err != nil {
+		return r.report, err
+	}
+	for id := range r.places {
+		r.problem(fmt.Sprintf("body %d", id), errMissing)
+	}
+	return r.report, nil
+}
+
+// restorer is a part on its way back.
+type restorer struct {
+	Part
+	st     *store.Store
+	codec  *blob.Codec
+	report PartReport
+
+	places map[store.BlobID][]placement // what is still to come
+
+	batch     []store.Delivery
+	batchSize int64
+}
+
+// placement is one message's place.
+type placement struct {
+	to    *target
+	entry store.Entry
+}
+
+// target is a mailbox that messages go to.
+type target struct {
+	name, use string
+	there     map[[32]byte]int // the messages it has, by SHA-256
+}
+
+func (r *restorer) problem(where string, err error) {
+	if len(r.report.Problems) < maxProblems {
+		r.report.Problems = append(r.report.Problems, store.Problem{Where: where, What: err.Error()})
+	}
+}
+
+// plan finds what is to be restored, and makes the mailboxes it goes to.
+func (r *restorer) plan(ctx context.Context, chain []*Reader) error {
+	x := newExtract(r.Find)
+	for i, c := range chain {
+		if err := x.read(ctx, c, i > 0 && i == len(chain)-1); err != nil {
+			return fmt.Errorf("backup %s: %w", c.header.ID, err)
+		}
+	}
+	if x.account == 0 {
+		return fmt.Errorf("%w: no such account", ErrNotFound)
+	}
+	now, err := r.st.Mailboxes(ctx, r.To)
+	if err != nil {
+		return err
+	}
+	found := false
+	for id, row := range x.mailboxes {
+		if !row.live && len(chain) > 1 {
+			continue
+		}
+		m, err := store.ReadMailboxRow(row.key, row.value)
+		if err != nil {
+			r.problem(fmt.Sprintf("mailbox %d", id), err)
+			continue
+		}
+		if m.Account != x.account || !r.wants(m.Name) {
+			continue
+		}
+		to, err := r.target(ctx, m, now)
+		if err != nil {
+			return err
+		}
+		found = found || r.UID == 0
+		for uid, row := range x.entries[id] {
+			if !row.live && len(chain) > 1 || r.UID != 0 && uid != r.UID {
+				continue
+			}
+			e, err := m.Entry(row.key, row.value)
+			if err != nil {
+				r.problem(fmt.Sprintf("message %d of mailbox %s", uid, m.Name), err)
+				continue
+			}
+			found = true
+			r.places[e.Blob] = append(r.places[e.Blob], placement{to, e})
+		}
+	}
+	if !found {
+		return fmt.Errorf("%w: no such mailbox or message", ErrNotFound)
+	}
+	return nil
+}
+
+// wants tells whether a mailbox is in the part: with UID only the one named.
+func (r *restorer) wants(name string) bool {
+	box := r.Mailbox
+	if strings.EqualFold(box, "INBOX") {
+		box = "INBOX"
+	}
+	return box == "" || name == box || r.UID == 0 && strings.HasPrefix(name, box+"/")
+}
+
+// target finds or makes the mailbox that m's messages go to.
+func (r *restorer) target(ctx context.Context, m *store.MailboxRow, now []store.Mailbox) (*target, error) {
+	t := &target{name: m.Name, use: m.SpecialUse, there: map[[32]byte]int{}}
+	if r.Under != "" {
+		t.name, t.use = r.Under+"/"+m.Name, ""
+	}
+	at := -1
+	if t.use != "" {
+		at = slices.IndexFunc(now, func(b store.Mailbox) bool { return b.SpecialUse == t.use })
+	}
+	if at < 0 {
+		at = slices.IndexFunc(now, func(b store.Mailbox) bool { return b.Name == t.name && !b.NonExistent })
+	}
+	if at < 0 {
+		if _, err := r.st.CreateMailbox(ctx, r.To, t.name, t.use); err != nil && !errors.Is(err, store.ErrExists) {
+			return nil, fmt.Errorf("mailbox %s: %w", t.name, err)
+		}
+		return t, r.st.Subscribe(ctx, r.To, t.name, true)
+	}
+	t.name = now[at].Name
+	return t, r.st.Sums(ctx, now[at].ID, func(sum [32]byte) error {
+		t.there[sum]++
+		return nil
+	})
+}
+
+// bodies restores the messages whose bodies are in one backup.
+func (r *restorer) bodies(ctx context.Context, in *Reader) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := in.nextBody()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		places := r.places[b.id]
+		if len(places) == 0 {
+			continue
+		}
+		delete(r.places, b.id)
+		err = r.body(ctx, b, places)
+		switch {
+		case errors.Is(err, blob.ErrDamaged), errors.Is(err, errMissing):
+			r.problem(fmt.Sprintf("message %d of mailbox %s", places[0].entry.UID, places[0].to.name), err)
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// body puts one message in all its places but those where it is.
+func (r *restorer) body(ctx context.Context, b *body, places []placement) error {
+	if b.err != nil {
+		return b.err
+	}
+	if r.MessageID != "" {
+		if f, err := store.ReadFactsRow(r.codec, b.facts, nil); err != nil || f.MessageID != r.MessageID {
+			return nil
+		}
+	}
+	d := store.Delivery{}
+	for _, p := range places {
+		if p.to.there[b.meta.SHA256] > 0 {
+			p.to.there[b.meta.SHA256]--
+			r.report.There++
+			continue
+		}
+		d.Placements = append(d.Placements, store.Placement{Account: r.To, Name: p.to.name, Flags: p.entry.Flags,
+			InternalDate: p.entry.InternalDate, IgnoreQuota: true})
+	}
+	if len(d.Placements) == 0 {
+		return nil
+	}
+	spool, err := r.st.Spool(ctx)
+	if err != nil {
+		return err
+	}
+	var head headBuffer
+	if err := b.writeTo(ctx, r.codec, io.MultiWriter(spool, &head)); err != nil {
+		spool.Abort()
+		return err
+	}
+	d.Body = spool
+	if d.Facts, err = store.ReadFactsRow(r.codec, b.facts, head); err != nil {
+		d.Facts = store.Facts{} // served without, as the damaged row was
+		r.problem(fmt.Sprintf("facts of body %d", b.id), err)
+	}
+	d.Facts.Size = b.meta.Size
+	r.batch = append(r.batch, d)
+	if r.batchSize += b.meta.Size; len(r.batch) < partBatch && r.batchSize < partBytes {
+		return nil
+	}
+	return r.deliver(ctx)
+}
+
+// deliver commits the batch.
+func (r *restorer) deliver(ctx context.Context) error {
+	done, err := r.st.DeliverAll(ctx, r.batch)
+	for _, d := range done {
+		r.report.Restored += len(d.Placed)
+	}
+	for _, d := range r.batch[len(done):] {
+		d.Body.Abort()
+	}
+	r.batch, r.batchSize = r.batch[:0], 0
+	if r.Progress != nil {
+		r.Progress(r.report)
+	}
+	return err
+}
+
+// headBuffer keeps the beginning of what is written to it.
+type headBuffer []byte
+
+func (h *headBuffer) Write(p []byte) (int, error) {
+	*h = append(*h, p[:min(len(p), blob.HeadMax-len(*h))]...)
+	return len(p), nil
+}

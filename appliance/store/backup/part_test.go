@@ -1,0 +1,155 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pillarbox/appliance/store/store"
+	"pillarbox/appliance/store/store/storetest"
+)
+
+// findUser finds the account of one of world's users.
+func findUser(user string) func(store.Table, store.Doc) (store.AccountID, bool) {
+	return func(t store.Table, d store.Doc) (store.AccountID, bool) {
+		var id store.AccountID
+		_, err := fmt.Sscan(string(d.Value), &id)
+		return id, t == store.TableUser && d.Key == user && err == nil
+	}
+}
+
+// mail writes down an account's messages by mailbox: text, flags, date.
+func mail(t testing.TB, st *store.Store, id store.AccountID) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
+	boxes, err := st.Mailboxes(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range boxes {
+		_, err := st.Entries(t.Context(), m.ID, 1, 0, func(e store.Entry) error {
+			body, err := st.OpenBody(t.Context(), e.Blob)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			text, err := io.ReadAll(body)
+			facts := ""
+			ferr := st.Facts(t.Context(), []store.BlobID{e.Blob}, store.WantHeader, func(_ int, f *store.Facts) error {
+				facts = fmt.Sprintf("%s %s %q", f.MessageID, f.Subject, f.Header)
+				return nil
+			})
+			out[m.Name] = append(out[m.Name], fmt.Sprintf("%v %v %s\n%s", e.Flags, e.InternalDate, facts, text))
+			return errors.Join(err, ferr)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(out[m.Name])
+	}
+	return out
+}
+
+// part restores a part of a chain.
+func part(t testing.TB, st *store.Store, p Part, files ...[]byte) PartReport {
+	t.Helper()
+	report, err := RestorePart(t.Context(), st, p, readers(t, files...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range report.Problems {
+		t.Errorf("%s: %s", p.Where, p.What)
+	}
+	return report
+}
+
+func TestPart(t *testing.T) {
+	ctx := t.Context()
+	st := storetest.New(t)
+	w := &world{t: t, st: st, r: rand.New(rand.NewPCG(7, 7))}
+	w.account()
+	w.account()
+	ann, bob := w.accounts[0], w.accounts[1]
+	flags := store.Flags{System: store.Seen | store.Flagged, Keywords: []string{"$Work"}}
+	for n := range 30 {
+		box := []string{"INBOX", "Work", "Work/May"}[n%3]
+		deliver(t, st, ann, box, n, 1000+n*7000, flags)
+		deliver(t, st, bob, box, n, 1000+n*7000, store.Flags{})
+	}
+	full, file := take(t, st, "")
+	// Between the backups: a mailbox renamed, one deleted, flags, a new message, expunged ones.
+	w.must(st.RenameMailbox(ctx, ann, "Work/May", "Work/June"))
+	inbox, err := st.MailboxByName(ctx, ann, "INBOX")
+	w.must(err)
+	_, _, err = st.Expunge(ctx, inbox.ID, []store.UID{1, 2}, false)
+	w.must(err)
+	_, err = st.ChangeFlags(ctx, inbox.ID, []store.UID{3}, store.FlagChange{Op: store.FlagsAdd, Flags: store.Flags{Keywords: []string{"later"}}})
+	w.must(err)
+	deliver(t, st, ann, "Work", 100, 900_000, store.Flags{})
+	_, file1 := take(t, st, full.ID)
+	want := mail(t, st, ann)
+	before := mail(t, st, bob)
+
+	// Nothing is doubled where all is there.
+	p := Part{Find: findUser(fmt.Sprintf("user%d@example.org", ann)), To: ann}
+	if got := part(t, st, p, file, file1); got.Restored != 0 || got.There != 29 {
+		t.Errorf("nothing lost: %+v", got)
+	}
+	// A mailbox is lost, with what is below it.
+	w.must(st.DeleteMailbox(ctx, ann, "Work/June"))
+	w.must(st.DeleteMailbox(ctx, ann, "Work"))
+	p.Mailbox = "Work"
+	if got := part(t, st, p, file, file1); got.Restored != 21 || got.There != 0 {
+		t.Errorf("mailbox lost: %+v", got)
+	}
+	if got := mail(t, st, ann); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Error("mailboxes came back otherwise than they were")
+	}
+	// One message, from before the increment, by UID and by Message-ID.
+	p.Mailbox, p.UID = "inbox", 1
+	if got := part(t, st, p, file); got.Restored != 1 {
+		t.Errorf("message by UID: %+v", got)
+	}
+	p.UID, p.MessageID = 0, "3@example.org"
+	if got := part(t, st, p, file); got.Restored != 1 {
+		t.Errorf("message by Message-ID: %+v", got)
+	}
+	if got := mail(t, st, ann)["INBOX"]; len(got) != 10 || !strings.Contains(strings.Join(got, ""), "number 3\r\n") {
+		t.Errorf("%d messages in INBOX", len(got))
+	}
+	// The account is lost, and made anew elsewhere, below a mailbox.
+	w.must(st.DeleteAccount(ctx, ann, nil))
+	other := storetest.New(t)
+	again, err := other.CreateAccount(ctx, store.Quota{LimitBytes: 1000}, nil)
+	w.must(err)
+	p = Part{Find: p.Find, To: again, Under: "Restored"}
+	if got := part(t, other, p, file, file1); got.Restored != 29 {
+		t.Errorf("account: %+v", got)
+	}
+	got := mail(t, other, again)
+	for name, messages := range want {
+		if !slices.Equal(got["Restored/"+name], messages) {
+			t.Errorf("%s came back otherwise than it was", name)
+		}
+	}
+	if got := part(t, other, p, file, file1); got.Restored != 0 || got.There != 29 {
+		t.Errorf("second run: %+v", got)
+	}
+	if fmt.Sprint(mail(t, st, bob)) != fmt.Sprint(before) {
+		t.Error("somebody else's mail changed")
+	}
+	for name, p := range map[string]Part{
+		"account": {Find: findUser("nobody@example.org"), To: bob},
+		"mailbox": {Find: p.Find, To: bob, Mailbox: "Wor"},
+		"message": {Find: p.Find, To: bob, Mailbox: "INBOX", UID: 99},
+		"gone":    {Find: p.Find, To: bob, Mailbox: "INBOX", UID: 2},
+	} {
+		if _, err := RestorePart(ctx, st, p, readers(t, file, file1)...); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s that is not there: %v", name, err)
+		}
+	}
+}
