@@ -155,6 +155,9 @@ func (s *Store) badgerOptions() badger.Options {
 // openDB opens Badger in managed mode: commits are numbered by the committer,
 // so that reading never waits for a sync that is under way.
 func (s *Store) openDB() error {
+	if err := removeEmpty(s.dir); err != nil {
+		return err
+	}
 	db, err := badger.OpenManaged(s.badgerOptions())
 	if err != nil {
 		return fmt.Errorf("store: open %s: %w", s.dir, err)
@@ -164,6 +167,32 @@ func (s *Store) openDB() error {
 		return err
 	}
 	s.db = db
+	return nil
+}
+
+// removeEmpty removes what a crash between making a file of Badger's and giving
+// it its length leaves: Badger does not open with such a file, and nothing can
+// be in it.
+func removeEmpty(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	for _, f := range files {
+		if ext := filepath.Ext(f.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := f.Info()
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		if info.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
 	return nil
 }
 

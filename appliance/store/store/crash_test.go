@@ -1,0 +1,360 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
+)
+
+// The crash test runs the scenario in a process of its own and stops it before
+// and after each call that writes, syncs, makes, renames or removes a file.
+// From each of these moments it makes what would be left
+//
+//   - if the program died: the files as they are;
+//   - if the power went: what was synced, at the least;
+//   - if the power went, at random: that, and some of what was not synced.
+//
+// Each is opened and must check clean, must be as it was after the last step
+// that was acknowledged or after the one under way, and must take mail.
+
+// crashEnv names the store's folder for the process that runs the scenario.
+const crashEnv = "PILLARBOX_TEST_CRASH"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashEnv); dir != "" {
+		if err := crashChild(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// crashStep is a step that is whole or not there.
+type crashStep struct {
+	name string
+	do   func(s *Store) error
+}
+
+func crashOptions() Options {
+	return Options{Small: true, UndeleteFor: -1, Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }}
+}
+
+// crashScenario goes once through all that writes to the disk in its own way.
+func crashScenario() []crashStep {
+	ctx := context.Background()
+	const first, second = AccountID(1), AccountID(2)
+	box := func(s *Store, name string) MailboxID {
+		m, err := s.MailboxByName(ctx, first, name)
+		if err != nil {
+			return 0 // the step itself will say so
+		}
+		return m.ID
+	}
+	mail := func(n, size int, places ...Placement) func(*Store) error {
+		return func(s *Store) error { _, err := tryDeliver(s, message(n, size), places...); return err }
+	}
+	account := func(s *Store) error { _, err := s.CreateAccount(ctx, Quota{}, nil); return err }
+	expunge := func(name string, uids ...UID) func(*Store) error {
+		return func(s *Store) error { _, _, err := s.Expunge(ctx, box(s, name), uids, false); return err }
+	}
+	return []crashStep{
+		{"account", account},
+		{"another account", account},
+		{"deliver to two and the queue", func(s *Store) error {
+			sp, err := s.Spool(ctx)
+			if err != nil {
+				return err
+			}
+			if _, err := sp.Write(message(1, 2000)); err != nil {
+				return err
+			}
+			_, err = s.Deliver(ctx, Delivery{Body: sp,
+				Placements: []Placement{{Account: first}, {Account: second}, {Account: first, Name: "Work/2024"}},
+				Queue:      []QueueEntry{{Sender: "a@example.org", Recipient: "b@example.net", Due: s.now()}},
+				Docs:       []DocOp{{Table: TableTrace, Key: "1", Value: []byte("accepted")}}})
+			return err
+		}},
+		{"deliver", mail(2, 20<<10, Placement{Account: first, Flags: Flags{Keywords: []string{"$Forwarded"}}})},
+		{"deliver a large one", mail(3, 3<<20, Placement{Account: first})},
+		{"deliver a batch", func(s *Store) error {
+			var ds []Delivery
+			for i := range 6 {
+				sp, err := s.Spool(ctx)
+				if err != nil {
+					return err
+				}
+				if _, err := sp.Write(message(10+i, 3000)); err != nil {
+					return err
+				}
+				ds = append(ds, Delivery{Body: sp, Placements: []Placement{{Account: first}}})
+			}
+			_, err := s.DeliverAll(ctx, ds)
+			return err
+		}},
+		{"flags", func(s *Store) error {
+			_, err := s.ChangeFlags(ctx, box(s, inbox), []UID{1, 2, 5}, FlagChange{Op: FlagsAdd, Flags: Flags{System: Seen, Keywords: []string{"$Junk"}}})
+			return err
+		}},
+		{"copy", func(s *Store) error {
+			_, err := s.Copy(ctx, box(s, inbox), []UID{1, 2, 3}, box(s, "Archive"))
+			return err
+		}},
+		{"move", func(s *Store) error {
+			_, err := s.Move(ctx, box(s, inbox), []UID{4, 5}, box(s, "Trash"))
+			return err
+		}},
+		{"rename a tree", func(s *Store) error { return s.RenameMailbox(ctx, first, "Work", "Büro/Alt") }},
+		{"expunge", expunge(inbox, 1, 3, 6)},
+		{"queue", func(s *Store) error { return s.QueueUpdate(ctx, QueueChange{ID: 1}) }},
+		{"delete a mailbox", func(s *Store) error { return s.DeleteMailbox(ctx, first, "Archive") }},
+		{"clear away", func(s *Store) error { return s.Sweep(ctx) }},
+		{"give space back", func(s *Store) error { return s.Reclaim(ctx) }},
+		{"deliver again", mail(4, 600<<10, Placement{Account: first})},
+		{"delete an account", func(s *Store) error { return s.DeleteAccount(ctx, second, nil) }},
+		{"expunge all", expunge(inbox, 2, 7, 8, 9, 10)},
+		{"clear away again", func(s *Store) error { return s.Sweep(ctx) }},
+		{"give space back again", func(s *Store) error { return s.Reclaim(ctx) }},
+		{"close", (*Store).Close},
+	}
+}
+
+// crashChild is the process that is stopped. It says each step that is done.
+func crashChild(dir string) error {
+	fmt.Println("ready")
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		return err
+	}
+	s, err := Open(context.Background(), dir, crashOptions())
+	if err != nil {
+		return err
+	}
+	for i, step := range crashScenario() {
+		if err := step.do(s); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		fmt.Println("done", i)
+	}
+	return nil
+}
+
+// crashImage is a state to be opened.
+type crashImage struct {
+	image image
+	what  string
+	after int // steps acknowledged
+}
+
+func TestCrashAtEachStep(t *testing.T) {
+	wanted := crashWanted(t)
+	images := make(chan crashImage, 2)
+	var opened sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		opened.Go(func() {
+			for im := range images {
+				im.verify(t, wanted)
+			}
+		})
+	}
+	moments, kept := crashRun(t, images)
+	close(images)
+	opened.Wait()
+	t.Logf("%d moments, %d different states opened", moments, kept)
+	if moments < 200 {
+		t.Errorf("only %d moments were seen", moments)
+	}
+}
+
+// crashWanted tells how the store should be after each step, and before all.
+func crashWanted(t *testing.T) []string {
+	s, err := Open(context.Background(), t.TempDir(), crashOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := []string{dump(t, s)}
+	for _, step := range crashScenario() {
+		if step.name == "close" {
+			wanted = append(wanted, wanted[len(wanted)-1])
+		}
+		if err := step.do(s); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if step.name != "close" {
+			wanted = append(wanted, dump(t, s))
+		}
+	}
+	return wanted
+}
+
+// crashRun runs the scenario and sends what is left at each moment, each
+// different state once.
+func crashRun(t *testing.T, images chan<- crashImage) (moments, kept int) {
+	runtime.LockOSThread() // ptrace is a matter between threads
+	defer runtime.UnlockOSThread()
+	dir := filepath.Join(memoryDir(t), "store")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashEnv+"="+dir)
+	var stderr strings.Builder
+	in, out := pipe(t), pipe(t)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in[0], out[1], &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out[1].Close()
+	said := bufio.NewReader(out[0])
+	if line, err := said.ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%q %v %s", line, err, stderr.String())
+	}
+	disk := newDiskModel(dir)
+	tr, err := attach(cmd.Process.Pid, disk)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
+		_ = cmd.Process.Kill()
+		t.Skipf("processes cannot be traced here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	random := rand.New(rand.NewPCG(1, 2))
+	send := func(im image, what string) {
+		key := strconv.Itoa(tr.said) + "\n" + im.key(xxhash.Sum64)
+		if !seen[key] {
+			seen[key] = true
+			kept++
+			images <- crashImage{im, what, tr.said}
+		}
+	}
+	tr.at = func(what string) error {
+		moments++
+		now, err := readFolder(dir)
+		if err != nil {
+			return err
+		}
+		send(now, "program died "+what)
+		send(disk.least(), "power went "+what)
+		send(disk.mixed(now, random), "power went, some pages written, "+what)
+		return nil
+	}
+	if _, err := in[1].WriteString("go\n"); err != nil {
+		t.Fatal(err)
+	}
+	status, err := tr.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.ExitStatus() != 0 {
+		t.Fatalf("the scenario failed: %v", status)
+	}
+	return moments, kept
+}
+
+func pipe(t *testing.T) [2]*os.File {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return [2]*os.File{r, w}
+}
+
+// memoryDir is a folder in memory where there is one: what matters here is
+// what was asked of the disk, not that it does it.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "pillarbox-test")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func (im crashImage) verify(t *testing.T, wanted []string) {
+	where := fmt.Sprintf("%s, after %d steps", im.what, im.after)
+	dir, err := os.MkdirTemp("/dev/shm", "pillarbox-test")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	defer os.RemoveAll(dir)
+	if err := im.image.write(dir); err != nil {
+		t.Error(err)
+		return
+	}
+	s, err := Open(context.Background(), dir, crashOptions())
+	if err != nil {
+		t.Errorf("%s: %v", where, err)
+		return
+	}
+	defer s.Close()
+	got := dump(t, s)
+	if got != wanted[im.after] && (im.after+1 >= len(wanted) || got != wanted[im.after+1]) {
+		t.Errorf("%s: the store is\n%s\nbefore the step under way it was\n%s", where, got, wanted[im.after])
+	}
+	if _, err := s.CreateAccount(context.Background(), Quota{}, nil); err != nil {
+		t.Errorf("%s: %v", where, err)
+	}
+	r, err := s.Check(context.Background(), CheckOptions{Bodies: true})
+	if err != nil {
+		t.Errorf("%s: check: %v", where, err)
+		return
+	}
+	for _, p := range r.Problems {
+		t.Errorf("%s: check: %s: %s", where, p.Where, p.What)
+	}
+}
+
+// dump writes down all that users and servers can see of a store.
+func dump(t *testing.T, s *Store) string {
+	ctx := context.Background()
+	var b strings.Builder
+	fail := func(err error) {
+		if err != nil {
+			t.Errorf("dump: %v", err)
+		}
+	}
+	var accounts []AccountID
+	fail(s.Accounts(ctx, func(id AccountID, q Quota) error {
+		fmt.Fprintf(&b, "account %d %+v\n", id, q)
+		accounts = append(accounts, id)
+		return nil
+	}))
+	for _, a := range accounts {
+		boxes, err := s.Mailboxes(ctx, a)
+		fail(err)
+		for _, m := range boxes {
+			fmt.Fprintf(&b, "  %+v\n", m)
+			if m.NonExistent {
+				continue
+			}
+			_, err := s.Entries(ctx, m.ID, 0, 0, func(e Entry) error {
+				fmt.Fprintf(&b, "    %+v\n", e)
+				return nil
+			})
+			fail(err)
+			fail(s.Sums(ctx, m.ID, func(sum [32]byte) error {
+				fmt.Fprintf(&b, "    %x\n", sum[:8])
+				return nil
+			}))
+		}
+	}
+	fail(s.QueueList(ctx, 0, func(q QueueEntry) error { fmt.Fprintf(&b, "queue %+v\n", q); return nil }))
+	fail(s.Docs(ctx, TableTrace, "", "", func(d Doc) error { fmt.Fprintf(&b, "trace %s %s\n", d.Key, d.Value); return nil }))
+	return b.String()
+}
