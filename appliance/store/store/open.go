@@ -42,7 +42,10 @@ type Options struct {
 	UndeleteFor time.Duration
 	// ChangesFor is how long the change log is kept; 60 days where 0.
 	ChangesFor time.Duration
-	// EncryptionKey, 16, 24 or 32 bytes, encrypts the store at rest.
+	// EncryptionKey, 16, 24 or 32 bytes, encrypts the store at rest (AES-CTR,
+	// under data keys that change every 30 days): who takes the disk away
+	// cannot read it. It does not notice who changes it. It is chosen when the
+	// store is made; with any other key, or none, Open answers ErrBadKey.
 	EncryptionKey []byte
 	// Statfs tells the size of the disk and its free space in bytes; the file
 	// system is asked where nil (tests fill the disk by it).
@@ -159,6 +162,9 @@ func (s *Store) openDB() error {
 		return err
 	}
 	db, err := badger.OpenManaged(s.badgerOptions())
+	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+		return fmt.Errorf("%w: %s", ErrBadKey, s.dir)
+	}
 	if err != nil {
 		return fmt.Errorf("store: open %s: %w", s.dir, err)
 	}

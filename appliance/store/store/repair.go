@@ -410,11 +410,22 @@ func (o mendRefOp) apply(st *stage) (any, error) {
 	return nil, nil
 }
 
-// dropRefOp drops a reference nobody stands behind. Owners are never made
-// again under the same id, so what the check saw still holds.
+// dropRefOp drops a reference nobody stands behind. Nobody but the repair
+// itself makes an owner again under the same id: then the reference stays.
 type dropRefOp struct{ Ref []byte }
 
 func (o dropRefOp) apply(st *stage) (any, error) {
+	if owner, ok := refOwner(o.Ref); ok {
+		val, err := st.get(owner.key)
+		if err != nil {
+			return nil, err
+		}
+		if val != nil {
+			if at, err := owner.blob(val); err != nil || at == BlobID(id64(o.Ref, 0)) {
+				return nil, err
+			}
+		}
+	}
 	st.unref(BlobID(id64(o.Ref, 0)), o.Ref)
 	return nil, nil
 }

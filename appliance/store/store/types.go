@@ -43,6 +43,7 @@ var (
 	ErrDamaged                = errors.New("store: body is damaged")
 	ErrClosed                 = errors.New("store: closed")
 	ErrNewerStore             = errors.New("store: written by a newer program")
+	ErrBadKey                 = errors.New("store: not the key it is encrypted with")
 	ErrCannotCalculateChanges = errors.New("store: changes that far back are no longer kept")
 )
 

@@ -1,0 +1,294 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rawOp changes rows behind the store's back, as damage would.
+type rawOp func(*stage)
+
+func (o rawOp) apply(st *stage) (any, error) { o(st); return nil, nil }
+
+// space lets damage happen on a full disk too.
+func (rawOp) space() spaceUse { return spaceShrinks }
+
+func damage(t testing.TB, s *Store, o rawOp) {
+	t.Helper()
+	if _, err := s.submit(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func spoil(st *stage, k []byte) {
+	val, err := st.get(k)
+	if err != nil || val == nil {
+		panic("nothing to spoil")
+	}
+	val = bytes.Clone(val)
+	for i := range val[1:] {
+		val[1+i] ^= 0x5a
+	}
+	st.put(k, val)
+}
+
+func TestRepair(t *testing.T) {
+	ctx := context.Background()
+	for _, tc := range []struct {
+		name   string
+		damage func(st *stage, r Receipt, a AccountID)
+		lost   bool // it cannot be mended, only told
+	}{
+		{"email row gone", func(st *stage, r Receipt, a AccountID) { st.del(keyEmail(a, r.Placed[0].Email)) }, false},
+		{"reference gone", func(st *stage, r Receipt, a AccountID) { st.del(keyRefEmail(r.Blob, a, r.Placed[0].Email)) }, false},
+		{"reference of nobody", func(st *stage, r Receipt, a AccountID) {
+			st.put(keyRefEmail(r.Blob, a, 77), []byte{recordVersion})
+		}, false},
+		{"queue reference of nobody", func(st *stage, r Receipt, _ AccountID) { st.put(keyRefQueue(r.Blob, 77), []byte{recordVersion}) }, false},
+		{"body of nobody", func(st *stage, r Receipt, _ AccountID) {
+			m, err := st.get(keyBlob(r.Blob))
+			if err != nil {
+				panic(err)
+			}
+			st.put(keyBlob(500), m)
+			st.global.LastBlob = 600
+			for n := range 2 {
+				row, err := st.get(keyChunk(r.Blob, n))
+				if err != nil {
+					panic(err)
+				}
+				st.put(keyChunk(500, n), row)
+			}
+			f, err := st.get(keyFacts(r.Blob))
+			if err != nil {
+				panic(err)
+			}
+			st.put(keyFacts(500), f)
+		}, false},
+		{"chunk of no body", func(st *stage, _ Receipt, _ AccountID) { st.put(keyChunk(400, 1), []byte{1, 0}) }, false},
+		{"counters of the store", func(st *stage, _ Receipt, _ AccountID) { st.global.Messages, st.global.Bytes = 99, -5 }, false},
+		{"quota", func(st *stage, _ Receipt, a AccountID) {
+			acct, err := st.account(a)
+			if err != nil {
+				panic(err)
+			}
+			acct.Quota.Bytes += 1000
+		}, false},
+		{"counters of a mailbox", func(st *stage, r Receipt, _ AccountID) {
+			m, err := st.mailbox(r.Placed[0].Mailbox)
+			if err != nil {
+				panic(err)
+			}
+			m.Unseen, m.Size = 7, 1
+		}, false},
+		{"name gone", func(st *stage, _ Receipt, a AccountID) { st.del(keyName(a, "Trash")) }, false},
+		{"queue time gone", func(st *stage, _ Receipt, _ AccountID) { st.del(keyDue(time.Unix(1000, 0), 1)) }, false},
+		{"index of nobody", func(st *stage, _ Receipt, _ AccountID) { st.put(key(tableIndex, 99, 1), []byte("row")) }, false},
+		{"chunk spoilt", func(st *stage, r Receipt, _ AccountID) { spoil(st, keyChunk(r.Blob, 1)) }, true},
+		{"chunk gone", func(st *stage, r Receipt, _ AccountID) { st.del(keyChunk(r.Blob, 1)) }, true},
+		{"facts gone", func(st *stage, r Receipt, _ AccountID) { st.del(keyFacts(r.Blob)) }, true},
+		{"facts spoilt", func(st *stage, r Receipt, _ AccountID) { spoil(st, keyFacts(r.Blob)) }, true},
+		{"entry spoilt", func(st *stage, r Receipt, _ AccountID) {
+			st.put(keyEntry(r.Placed[0].Mailbox, r.Placed[0].UID), []byte{recordVersion, 0xff})
+		}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, err := Open(ctx, t.TempDir(), Options{Small: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			acct := newAccount(t, s)
+			deliver(t, s, message(1, 3000), Placement{Account: acct})
+			sp := spooled(t, s, message(2, 9000))
+			r, err := s.Deliver(ctx, Delivery{Body: sp, Facts: Facts{Index: []byte("index"), Preview: "hello"},
+				Placements: []Placement{{Account: acct}}, Queue: []QueueEntry{{Recipient: "a@example.org", Due: time.Unix(1000, 0)}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			damage(t, s, func(st *stage) { tc.damage(st, r, acct) })
+			found, err := s.Check(ctx, CheckOptions{Bodies: true, Repair: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found.Problems) == 0 {
+				t.Fatal("nothing was found")
+			}
+			if err := s.Sweep(ctx); err != nil {
+				t.Fatal(err)
+			}
+			after, err := s.Check(ctx, CheckOptions{Bodies: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (len(after.Problems) > 0) != tc.lost {
+				t.Errorf("found %+v, after repair %+v", found.Problems, after.Problems)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// One bad body is the matter of those who read its bad part, of nobody else.
+func TestDamageIsContained(t *testing.T) {
+	ctx := context.Background()
+	s, err := Open(ctx, t.TempDir(), Options{Small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	acct := newAccount(t, s)
+	var receipts []Receipt
+	var blobs []BlobID
+	for i := range 3 {
+		r := deliver(t, s, message(i, 700<<10), Placement{Account: acct})
+		receipts, blobs = append(receipts, r), append(blobs, r.Blob)
+	}
+	box, bad := receipts[0].Placed[0].Mailbox, receipts[1]
+	damage(t, s, func(st *stage) { spoil(st, keyChunk(bad.Blob, 2)); spoil(st, keyFacts(bad.Blob)) })
+
+	read := func(id BlobID) error {
+		b, err := s.OpenBody(ctx, id)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, b)
+		return err
+	}
+	for i, r := range receipts {
+		if err := read(r.Blob); errors.Is(err, ErrDamaged) != (i == 1) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	b, err := s.OpenBody(ctx, bad.Blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := make([]byte, 100)
+	if _, err := b.ReadAt(part, 1000); err != nil || !bytes.Equal(part, message(1, 700<<10)[1000:1100]) {
+		t.Errorf("good part of a bad body: %v", err)
+	}
+	if _, err := b.ReadAt(part, 300<<10); !errors.Is(err, ErrDamaged) {
+		t.Errorf("bad part: %v", err)
+	}
+	seen := 0
+	if err := s.Facts(ctx, blobs, WantHeader|WantIndex, func(i int, f *Facts) error {
+		seen++
+		if f.Size != int64(len(message(i, 700<<10))) || (len(f.Index) == 0) != (i == 1) {
+			t.Errorf("facts of %d: %+v", i, f)
+		}
+		return nil
+	}); err != nil || seen != 3 {
+		t.Errorf("facts of %d: %v", seen, err)
+	}
+	trash, err := s.MailboxByName(ctx, acct, "Trash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Copy(ctx, box, []UID{1, 2, 3}, trash.ID); err != nil || len(got.To) != 3 {
+		t.Errorf("copy: %+v %v", got, err)
+	}
+	if gone, _, err := s.Expunge(ctx, box, []UID{2}, false); err != nil || !slices.Equal(gone, []UID{2}) {
+		t.Errorf("expunge: %v %v", gone, err)
+	}
+	r, err := s.Check(ctx, CheckOptions{Bodies: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Problems {
+		if p.Where != "body 2" {
+			t.Errorf("%s: %s", p.Where, p.What)
+		}
+	}
+}
+
+func TestNewerStoreIsRefused(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s := openDir(t, dir, Options{})
+	acct := newAccount(t, s)
+	r := deliver(t, s, message(1, 3000), Placement{Account: acct})
+	// A record of a newer program in an older layout is refused alone.
+	damage(t, s, func(st *stage) {
+		val, err := st.get(keyMailbox(r.Placed[0].Mailbox + 1))
+		if err != nil {
+			panic(err)
+		}
+		st.put(keyMailbox(r.Placed[0].Mailbox+1), append([]byte{recordVersion + 1}, val[1:]...))
+	})
+	if _, err := s.Mailbox(ctx, r.Placed[0].Mailbox+1); !errors.Is(err, ErrNewerStore) {
+		t.Errorf("newer record: %v", err)
+	}
+	damage(t, s, func(st *stage) { st.put(keyMeta(metaFormat), []byte{recordVersion, formatVersion + 1}) })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(ctx, dir, Options{Small: true}); !errors.Is(err, ErrNewerStore) || !strings.Contains(err.Error(), "knows 1") {
+		t.Fatalf("open: %v", err)
+	}
+}
+
+func TestEncryptedStore(t *testing.T) {
+	ctx := context.Background()
+	dir := memoryDir(t)
+	key := bytes.Repeat([]byte{7}, 32)
+	s := openDir(t, dir, Options{EncryptionKey: key})
+	acct := newAccount(t, s)
+	secret := append(message(1, 100), "A most secret sentence that stands nowhere else.\r\n"...)
+	long := append(message(2, 20<<10), "Another secret sentence, in the value log.\r\n"...)
+	r := deliver(t, s, secret, Placement{Account: acct, Name: "Hidden mailbox name"})
+	deliver(t, s, long, Placement{Account: acct})
+	if err := s.Reclaim(ctx); err != nil { // so that there are tables too
+		t.Fatal(err)
+	}
+	b, err := s.OpenBody(ctx, r.Blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, secret) {
+		t.Fatalf("not read back: %v", err)
+	}
+	closeChecked(t, s)
+	files, err := readFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		for _, plain := range []string{"secret sentence", "Hidden mailbox name", "a@example.org"} {
+			if bytes.Contains(data, []byte(plain)) {
+				t.Errorf("%q stands in %s", plain, name)
+			}
+		}
+	}
+	for _, wrong := range [][]byte{nil, bytes.Repeat([]byte{8}, 32)} {
+		if s, err := Open(ctx, dir, Options{Small: true, EncryptionKey: wrong}); err == nil {
+			s.Close()
+			t.Errorf("opened with key %x", wrong)
+		} else if !errors.Is(err, ErrBadKey) {
+			t.Errorf("key %x: %v", wrong, err)
+		}
+	}
+	s = openDir(t, dir, Options{EncryptionKey: key})
+	if _, err := s.OpenBody(ctx, r.Blob); err != nil {
+		t.Fatal(err)
+	}
+	plain := t.TempDir()
+	openDir(t, plain, Options{}).Close()
+	if s, err := Open(ctx, plain, Options{Small: true, EncryptionKey: key}); err == nil {
+		s.Close()
+		t.Error("a plain store opened with a key")
+	} else if !errors.Is(err, ErrBadKey) {
+		t.Errorf("plain store: %v", err)
+	}
+	if _, err := Open(ctx, t.TempDir(), Options{Small: true, EncryptionKey: []byte("short")}); err == nil {
+		t.Error("a key of 5 bytes was taken")
+	}
+}
