@@ -22,27 +22,34 @@ import (
 // deliver puts a message of about size bytes into a mailbox and gives its text.
 func deliver(t testing.TB, st *store.Store, id store.AccountID, box string, n, size int, flags store.Flags) string {
 	t.Helper()
-	r := rand.New(rand.NewPCG(uint64(n), uint64(size)))
-	var b strings.Builder
-	fmt.Fprintf(&b, "Message-ID: <%d@example.org>\r\nSubject: number %d\r\n\r\n", n, n)
-	header := b.String()
-	for b.Len() < size {
-		fmt.Fprintf(&b, "%x %d some words that repeat themselves\r\n", r.Uint64(), n)
-	}
+	text := message(n, size)
+	header, _, _ := strings.Cut(text, "\r\n\r\n")
+	header += "\r\n\r\n"
 	body, err := st.Spool(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Abort()
-	if _, err := io.WriteString(body, b.String()); err != nil {
+	if _, err := io.WriteString(body, text); err != nil {
 		t.Fatal(err)
 	}
 	_, err = st.Deliver(t.Context(), store.Delivery{Body: body,
-		Facts: store.Facts{Size: int64(b.Len()), MessageID: fmt.Sprintf("%d@example.org", n), Subject: fmt.Sprintf("number %d", n), Header: []byte(header)},
+		Facts: store.Facts{Size: int64(len(text)), MessageID: fmt.Sprintf("%d@example.org", n), Subject: fmt.Sprintf("number %d", n), Header: []byte(header)},
 		Placements: []store.Placement{{Account: id, Name: box, Flags: flags,
 			InternalDate: time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC)}}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return text
+}
+
+// message makes one of about size bytes, the same for the same n and size.
+func message(n, size int) string {
+	r := rand.New(rand.NewPCG(uint64(n), uint64(size)))
+	var b strings.Builder
+	fmt.Fprintf(&b, "Message-ID: <%d@example.org>\r\nSubject: number %d\r\n\r\n", n, n)
+	for b.Len() < size {
+		fmt.Fprintf(&b, "%x %d some words that repeat themselves\r\n", r.Uint64(), n)
 	}
 	return b.String()
 }
@@ -101,7 +108,7 @@ func content(t testing.TB, st *store.Store) string {
 func take(t testing.TB, st *store.Store, base string) (*Summary, []byte) {
 	t.Helper()
 	var out bytes.Buffer
-	s, err := Write(t.Context(), st, &out, Options{Base: base})
+	s, err := Write(t.Context(), st, &out, Options{Base: base, Names: names(st)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +119,19 @@ func take(t testing.TB, st *store.Store, base string) (*Summary, []byte) {
 		t.Errorf("damage: %v", s.Damage)
 	}
 	return s, out.Bytes()
+}
+
+// names tells whose account is which in a world's store.
+func names(st *store.Store) func(context.Context, func(string, store.AccountID) error) error {
+	return func(ctx context.Context, fn func(string, store.AccountID) error) error {
+		return st.Docs(ctx, store.TableUser, "", "", func(d store.Doc) error {
+			var id store.AccountID
+			if _, err := fmt.Sscan(string(d.Value), &id); err != nil {
+				return err
+			}
+			return fn(d.Key, id)
+		})
+	}
 }
 
 func readers(t testing.TB, files ...[]byte) []*Reader {
@@ -136,7 +156,7 @@ func restore(t testing.TB, files ...[]byte) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = Restore(t.Context(), l, readers(t, files...)...)
+	err = Restore(t.Context(), l, Readers(readers(t, files...)...))
 	if err := errors.Join(err, l.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -358,11 +378,16 @@ func TestChainErrors(t *testing.T) {
 	for name, files := range map[string][][]byte{
 		"no full": {file1}, "gap": {file, file2}, "order": {file, file2, file1}, "two full": {file, file}, "none": {},
 	} {
+		if list, err := Order(readers(t, files...)); name == "order" && (err != nil || list[2].header.Base != first.ID) {
+			t.Errorf("order: %v", err)
+		} else if name != "order" && !errors.Is(err, ErrChain) {
+			t.Errorf("%s: %v", name, err)
+		}
 		l, err := store.NewLoader(filepath.Join(t.TempDir(), "store"), store.Options{Small: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Restore(t.Context(), l, readers(t, files...)...); !errors.Is(err, ErrChain) {
+		if err := Restore(t.Context(), l, Readers(readers(t, files...)...)); !errors.Is(err, ErrChain) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := l.Close(); err != nil {
@@ -371,6 +396,15 @@ func TestChainErrors(t *testing.T) {
 	}
 	if _, err := Write(t.Context(), st, io.Discard, Options{Base: "unknown"}); !errors.Is(err, ErrUnknownBase) {
 		t.Errorf("unknown base: %v", err)
+	}
+	// Several in one stream.
+	dir := filepath.Join(t.TempDir(), "store")
+	l, err := store.NewLoader(dir, store.Options{Small: true})
+	w.must(err)
+	err = Restore(t.Context(), l, Sequence(bytes.NewReader(slices.Concat(file, file1, file2))))
+	w.must(errors.Join(err, l.Close()))
+	if got := content(t, storetest.Open(t, dir, store.Options{Small: true})); got != content(t, st) {
+		t.Error("restored otherwise from one stream")
 	}
 	// A restored store does not know the backups it was made from.
 	again := restore(t, file, file1, file2)

@@ -16,6 +16,7 @@ type body struct {
 	id    store.BlobID
 	meta  blob.Meta
 	err   error  // the record is damaged
+	row   []byte // the record
 	facts []byte // row, nil where there is none
 	r     *Reader
 }
@@ -31,7 +32,7 @@ func (r *Reader) nextBody() (*body, error) {
 		if s != Bodies || store.KindOf(k) != store.RowBody {
 			continue
 		}
-		b := &body{id: store.BodyOf(k), r: r}
+		b := &body{id: store.BodyOf(k), row: bytes.Clone(v), r: r}
 		b.meta, b.err = blob.ParseMeta(v)
 		s, k, v, err = r.Next()
 		switch {
@@ -43,6 +44,26 @@ func (r *Reader) nextBody() (*body, error) {
 			return nil, err
 		}
 		return b, nil
+	}
+}
+
+// rows passes on the rows of the chunks. It reads the backup on, as writeTo does.
+func (b *body) rows(fn func(k, v []byte) error) error {
+	for {
+		_, k, v, err := b.r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if store.KindOf(k) != store.RowChunk || store.BodyOf(k) != b.id {
+			b.r.back()
+			return nil
+		}
+		if err := fn(k, v); err != nil {
+			return err
+		}
 	}
 }
 

@@ -23,18 +23,23 @@
 // The hash is of the data before compression. The kinds, in their order:
 //
 //	1 header    JSON, one block: Header
-//	2 rows      all rows but bodies; documents first, see store.Snapshot.Head
-//	3 keys      of increments only: the keys of all rows, ascending, without those of facts and chunks
-//	4 bodies    body by body: its record, facts, chunks
-//	5 trailer   JSON, one block, the last: Trailer, with the SHA-256 of all bytes before the block
+//	2 names     whose account is which: address, number of the account (uvarint)
+//	3 rows      all rows but bodies; documents first, see store.Snapshot.Head
+//	4 keys      of increments only: the keys of all rows, ascending, without those of facts and chunks
+//	5 bodies    body by body: its record, facts, chunks
+//	6 trailer   JSON, one block, the last: Trailer, with the SHA-256 of all bytes before the block
 //
-// The data of kinds 2 to 4 are rows,
+// The data of kinds 2 to 5 are rows,
 //
 //	bytes shared with the key before (uvarint) | rest of the key (uvarint, bytes) | value (uvarint, bytes)
 //
-// without the value in kind 3. The first key of a block shares nothing, so
+// without the value in kind 4. The first key of a block shares nothing, so
 // that each block can be read by itself. Encrypted, the whole of it is one
-// age file.
+// age file. Since a backup tells where it ends, several can follow each other
+// in one stream.
+//
+// An extract is a backup of this form with the rows of one selection, for
+// RestorePart only.
 //
 // # Failure
 //

@@ -21,6 +21,7 @@ var (
 	ErrNewer       = errors.New("backup: made by a newer program")
 	ErrUnknownBase = errors.New("backup: the store does not know the base; make a full backup")
 	ErrChain       = errors.New("backup: not a full backup and its increments in order")
+	ErrExtract     = errors.New("backup: an extract, not a whole backup")
 	ErrNotFound    = errors.New("backup: not in the backup")
 )
 
@@ -34,10 +35,11 @@ type blockKind byte
 
 const (
 	blockHeader  blockKind = 1
-	blockRows    blockKind = 2
-	blockKeys    blockKind = 3
-	blockBodies  blockKind = 4
-	blockTrailer blockKind = 5
+	blockNames   blockKind = 2
+	blockRows    blockKind = 3
+	blockKeys    blockKind = 4
+	blockBodies  blockKind = 5
+	blockTrailer blockKind = 6
 )
 
 const (
@@ -60,6 +62,7 @@ type Header struct {
 	Created time.Time `json:"created"`
 	Version uint64    `json:"version"` // of the store's snapshot
 	Program string    `json:"program,omitempty"`
+	Extract bool      `json:"extract,omitempty"` // a selection of a backup, not a whole one
 }
 
 // Full reports whether the backup stands by itself.
@@ -67,6 +70,7 @@ func (h *Header) Full() bool { return h.Base == "" }
 
 // Trailer is the account at the end of a backup.
 type Trailer struct {
+	Names     int64           `json:"names"`
 	Rows      int64           `json:"rows"` // without those of bodies
 	Keys      int64           `json:"keys"`
 	Bodies    int64           `json:"bodies"`

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"pillarbox/appliance/store/blob"
 	"pillarbox/appliance/store/store"
@@ -15,15 +14,7 @@ import (
 // Part says which mail of a backup to bring back into a store that is in use,
 // and where to. Flags, keywords and dates come back with it; UIDs are new ones.
 type Part struct {
-	// Find tells which account of the backup is meant, by the documents in
-	// it. Where more than one fits, the last counts: it is the newest.
-	Find func(t store.Table, d store.Doc) (store.AccountID, bool)
-	// Mailbox is the one to bring back, with those below it; "" for all.
-	Mailbox string
-	// UID, where set, is the one message of Mailbox to bring back.
-	UID store.UID
-	// MessageID, where set, brings back only messages with it, without angle brackets.
-	MessageID string
+	Selection
 
 	// To is the account the mail goes to.
 	To store.AccountID
@@ -53,9 +44,6 @@ const (
 // back. What it has restored stays where it fails; running it again goes on.
 // ErrNotFound where the backup has no such account or mailbox.
 func RestorePart(ctx context.Context, st *store.Store, p Part, chain ...*Reader) (PartReport, error) {
-	if err := checkChain(chain); err != nil {
-		return PartReport{}, err
-	}
 	r := restorer{Part: p, st: st, places: map[store.BlobID][]placement{}}
 	if err := r.plan(ctx, chain); err != nil {
 		return r.report, err
@@ -80,6 +68,9 @@ func RestorePart(ctx context.Context, st *store.Store, p Part, chain ...*Reader)
 		return r.report, err
 	}
 	for id := range r.places {
+		if p.MessageID != "" {
+			break // most are messages that were not meant
+		}
 		r.problem(fmt.Sprintf("body %d", id), errMissing)
 	}
 	return r.report, nil
@@ -118,63 +109,29 @@ func (r *restorer) problem(where string, err error) {
 
 // plan finds what is to be restored, and makes the mailboxes it goes to.
 func (r *restorer) plan(ctx context.Context, chain []*Reader) error {
-	x := newExtract(r.Find)
-	for i, c := range chain {
-		if err := x.read(ctx, c, i > 0 && i == len(chain)-1); err != nil {
-			return fmt.Errorf("backup %s: %w", c.header.ID, err)
-		}
-	}
-	if x.account == 0 {
-		return fmt.Errorf("%w: no such account", ErrNotFound)
+	_, boxes, err := choose(ctx, r.Selection, chain)
+	if err != nil {
+		return err
 	}
 	now, err := r.st.Mailboxes(ctx, r.To)
 	if err != nil {
 		return err
 	}
-	found := false
-	for id, row := range x.mailboxes {
-		if !row.live && len(chain) > 1 {
-			continue
-		}
-		m, err := store.ReadMailboxRow(row.key, row.value)
-		if err != nil {
-			r.problem(fmt.Sprintf("mailbox %d", id), err)
-			continue
-		}
-		if m.Account != x.account || !r.wants(m.Name) {
-			continue
-		}
-		to, err := r.target(ctx, m, now)
+	for _, b := range boxes {
+		to, err := r.target(ctx, b.box, now)
 		if err != nil {
 			return err
 		}
-		found = found || r.UID == 0
-		for uid, row := range x.entries[id] {
-			if !row.live && len(chain) > 1 || r.UID != 0 && uid != r.UID {
-				continue
-			}
-			e, err := m.Entry(row.key, row.value)
+		for _, row := range b.entries {
+			e, err := b.box.Entry(row.key, row.value)
 			if err != nil {
-				r.problem(fmt.Sprintf("message %d of mailbox %s", uid, m.Name), err)
+				r.problem("mailbox "+b.box.Name, err)
 				continue
 			}
-			found = true
 			r.places[e.Blob] = append(r.places[e.Blob], placement{to, e})
 		}
 	}
-	if !found {
-		return fmt.Errorf("%w: no such mailbox or message", ErrNotFound)
-	}
 	return nil
-}
-
-// wants tells whether a mailbox is in the part: with UID only the one named.
-func (r *restorer) wants(name string) bool {
-	box := r.Mailbox
-	if strings.EqualFold(box, "INBOX") {
-		box = "INBOX"
-	}
-	return box == "" || name == box || r.UID == 0 && strings.HasPrefix(name, box+"/")
 }
 
 // target finds or makes the mailbox that m's messages go to.
@@ -236,10 +193,8 @@ func (r *restorer) body(ctx context.Context, b *body, places []placement) error 
 	if b.err != nil {
 		return b.err
 	}
-	if r.MessageID != "" {
-		if f, err := store.ReadFactsRow(r.codec, b.facts, nil); err != nil || f.MessageID != r.MessageID {
-			return nil
-		}
+	if !r.isMessage(r.codec, b) {
+		return nil
 	}
 	d := store.Delivery{}
 	for _, p := range places {

@@ -18,7 +18,8 @@ type Section uint8
 
 // The sections, in the order they come in.
 const (
-	Rows Section = iota + 1
+	Names Section = iota + 1
+	Rows
 	Keys
 	Bodies
 )
@@ -26,10 +27,11 @@ const (
 // Reader reads a backup row by row. It checks all it passes on; only when
 // Next has answered io.EOF is it known that the backup is whole.
 type Reader struct {
-	in   io.Reader
-	dec  *zstd.Decoder
-	hash hash.Hash
-	size int64
+	in    *bufio.Reader
+	alone bool // nothing may follow
+	dec   *zstd.Decoder
+	hash  hash.Hash
+	size  int64
 
 	header  Header
 	trailer *Trailer
@@ -48,11 +50,40 @@ type Reader struct {
 // NewReader begins to read a backup that is not encrypted (see Decrypt). Close
 // frees it.
 func NewReader(in io.Reader) (*Reader, error) {
+	return newReader(bufio.NewReaderSize(in, 64<<10), true)
+}
+
+// Sequence gives the backups that follow each other in one stream: at each
+// call the next, which is to be read to its end before the call after;
+// io.EOF where the stream ends.
+func Sequence(in io.Reader) func() (*Reader, error) {
+	b := bufio.NewReaderSize(in, 64<<10)
+	return func() (*Reader, error) {
+		if _, err := b.Peek(1); err != nil {
+			return nil, err
+		}
+		return newReader(b, false)
+	}
+}
+
+// Readers gives the readers one by one, as Sequence does.
+func Readers(list ...*Reader) func() (*Reader, error) {
+	return func() (*Reader, error) {
+		if len(list) == 0 {
+			return nil, io.EOF
+		}
+		r := list[0]
+		list = list[1:]
+		return r, nil
+	}
+}
+
+func newReader(in *bufio.Reader, alone bool) (*Reader, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBlock))
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{in: bufio.NewReaderSize(in, 64<<10), dec: dec, hash: sha256.New()}
+	r := &Reader{in: in, alone: alone, dec: dec, hash: sha256.New()}
 	if err := r.start(); err != nil {
 		dec.Close()
 		return nil, err
@@ -125,7 +156,7 @@ func (r *Reader) nextBlock() error {
 	if err != nil {
 		return err
 	}
-	section := Section(h.kind-blockRows) + Rows
+	section := Section(h.kind-blockNames) + Names
 	switch {
 	case h.kind == blockHeader:
 		return fmt.Errorf("%w: two headers", ErrDamaged)
@@ -150,11 +181,13 @@ func (r *Reader) end(data []byte, sum [sha256.Size]byte, size int64) error {
 	switch {
 	case t.SHA256 != hex.EncodeToString(sum[:]) || t.Bytes != size:
 		return fmt.Errorf("%w: the whole does not match its hash", ErrDamaged)
-	case t.Rows != c.Rows || t.Keys != c.Keys || !r.header.Full() && !r.hasKeys:
+	case t.Names != c.Names || t.Rows != c.Rows || t.Keys != c.Keys || !r.header.Full() && !r.hasKeys:
 		return fmt.Errorf("%w: rows are missing", ErrDamaged)
 	}
-	if n, err := r.in.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		return fmt.Errorf("%w: something follows the end", ErrDamaged)
+	if r.alone {
+		if _, err := r.in.Peek(1); err != io.EOF {
+			return fmt.Errorf("%w: something follows the end", ErrDamaged)
+		}
 	}
 	r.trailer = &t
 	return io.EOF
@@ -218,7 +251,10 @@ func (r *Reader) row() error {
 	if r.value, ok1 = r.bytes(); !ok1 {
 		return fmt.Errorf("%w: row", ErrDamaged)
 	}
-	if r.section == Rows {
+	switch r.section {
+	case Names:
+		r.counted.Names++
+	case Rows:
 		r.counted.Rows++
 	}
 	return nil

@@ -5,49 +5,98 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"pillarbox/appliance/store/store"
 )
 
-// Restore loads a full backup and its increments, in order, into a new store.
-// The caller closes the loader, and drops its folder where Restore fails.
-func Restore(ctx context.Context, to *store.Loader, chain ...*Reader) error {
-	if err := checkChain(chain); err != nil {
-		return err
-	}
-	for i, r := range chain {
-		if err := load(ctx, to, r, i == len(chain)-1); err != nil {
+// Restore loads a full backup and its increments, in order (see Order), into a
+// new store; next gives one at a time, io.EOF after the last (see Readers and
+// Sequence). The caller closes the loader, and drops its folder where Restore
+// fails.
+func Restore(ctx context.Context, to *store.Loader, next func() (*Reader, error)) error {
+	base := ""
+	for {
+		r, err := next()
+		if errors.Is(err, io.EOF) && base != "" {
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("%w: none given", ErrChain)
+		}
+		if err != nil {
+			return err
+		}
+		if err := follows(r, base); err != nil {
+			return err
+		}
+		base = r.header.ID
+		if err := load(ctx, to, r); err != nil {
 			return fmt.Errorf("backup %s: %w", r.header.ID, err)
 		}
 	}
-	return nil
 }
 
-// checkChain wants a full backup, then increments each to the one before.
+// follows wants an increment to base, or a full backup where base is "".
+func follows(r *Reader, base string) error {
+	switch {
+	case r.header.Extract:
+		return ErrExtract
+	case r.header.Base == base:
+		return nil
+	case r.header.Full():
+		return fmt.Errorf("%w: %s is another full backup", ErrChain, r.header.ID)
+	default:
+		return fmt.Errorf("%w: %s is an increment to %s, which is missing before it", ErrChain, r.header.ID, r.header.Base)
+	}
+}
+
+// Order puts a full backup and its increments in order. Nothing of them may
+// have been read. ErrChain where they are not one chain.
+func Order(list []*Reader) ([]*Reader, error) {
+	var out []*Reader
+	base := ""
+	for len(out) < len(list) {
+		i := slices.IndexFunc(list, func(r *Reader) bool { return r.header.Base == base })
+		if i < 0 {
+			rest := slices.IndexFunc(list, func(r *Reader) bool { return !slices.Contains(out, r) })
+			return nil, follows(list[rest], base)
+		}
+		if slices.Contains(out, list[i]) {
+			return nil, fmt.Errorf("%w: a backup given twice", ErrChain)
+		}
+		out = append(out, list[i])
+		base = list[i].header.ID
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: none given", ErrChain)
+	}
+	return out, nil
+}
+
+// checkChain wants a full backup, then increments each to the one before, or
+// one extract.
 func checkChain(chain []*Reader) error {
 	if len(chain) == 0 {
 		return fmt.Errorf("%w: none given", ErrChain)
 	}
+	if len(chain) == 1 && chain[0].header.Extract {
+		return nil
+	}
 	base := ""
 	for _, r := range chain {
-		switch {
-		case r.header.Base == base:
-		case base == "":
-			return fmt.Errorf("%w: %s is an increment to %s", ErrChain, r.header.ID, r.header.Base)
-		case r.header.Full():
-			return fmt.Errorf("%w: %s is a full backup", ErrChain, r.header.ID)
-		default:
-			return fmt.Errorf("%w: %s is an increment to %s, not to %s", ErrChain, r.header.ID, r.header.Base, base)
+		if err := follows(r, base); err != nil {
+			return err
 		}
 		base = r.header.ID
 	}
 	return nil
 }
 
-// load puts the rows of one backup. Only the last one's keys count, and they
-// come before its bodies, when the store holds all that they could remove.
-func load(ctx context.Context, to *store.Loader, r *Reader, last bool) error {
-	kept := !last || r.header.Full()
+// load puts the rows of one backup. An increment's keys come before its
+// bodies, when the store holds all that they could remove.
+func load(ctx context.Context, to *store.Loader, r *Reader) error {
+	kept := r.header.Full()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -56,7 +105,7 @@ func load(ctx context.Context, to *store.Loader, r *Reader, last bool) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if !kept && (err != nil || s != Rows) {
+		if !kept && (err != nil || s > Rows) {
 			kept = true
 			if err == nil {
 				r.back()
@@ -69,7 +118,7 @@ func load(ctx context.Context, to *store.Loader, r *Reader, last bool) error {
 		if err != nil {
 			return nil
 		}
-		if s == Keys {
+		if s == Names || s == Keys {
 			continue
 		}
 		if err := to.Put(k, v); err != nil {

@@ -23,6 +23,9 @@ type Options struct {
 	Base string
 	// Program is named in the header.
 	Program string
+	// Names, where set, calls fn with each address that has an account, so
+	// that a part of the backup can be asked for by address.
+	Names func(ctx context.Context, fn func(address string, id store.AccountID) error) error
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
 	// Progress, where set, is called now and then with the bytes written.
@@ -54,26 +57,64 @@ func Write(ctx context.Context, st *store.Store, w io.Writer, o Options) (*Summa
 	}
 	snap := st.Snapshot()
 	defer snap.Close()
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
-	s := &Summary{Header: Header{Format: formatVersion, ID: hex.EncodeToString(id[:]), Base: o.Base,
+	s := &Summary{Header: Header{Format: formatVersion, ID: newID(), Base: o.Base,
 		Created: now().UTC().Truncate(time.Millisecond), Version: snap.Version(), Program: o.Program}}
-	out, err := newSealer(w, o.Progress)
-	if err != nil {
-		return nil, err
-	}
-	err = writeAll(ctx, snap, since, out, s)
-	if cerr := out.close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		s.Damage, s.Bytes, s.SHA256 = snap.Damage, out.bytes, hex.EncodeToString(out.hash.Sum(nil))
-		err = out.trailer(&s.Trailer)
-	}
+	err = seal(w, o.Progress, s, func(out *sealer) error {
+		if o.Names != nil {
+			if err := writeNames(ctx, o.Names, out, s); err != nil {
+				return err
+			}
+		}
+		err := writeAll(ctx, snap, since, out, s)
+		s.Damage = snap.Damage
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	return s, nil
+}
+
+func newID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+// seal writes a backup with the header in s, what fill passes on, and the
+// trailer, which it completes.
+func seal(w io.Writer, progress func(int64), s *Summary, fill func(*sealer) error) error {
+	out, err := newSealer(w, progress)
+	if err != nil {
+		return err
+	}
+	h, err := json.Marshal(&s.Header)
+	if err == nil {
+		err = out.raw(blockHeader, h)
+	}
+	if err == nil {
+		err = fill(out)
+	}
+	if cerr := out.close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		s.Bytes, s.SHA256 = out.bytes, hex.EncodeToString(out.hash.Sum(nil))
+		err = out.trailer(&s.Trailer)
+	}
+	return err
+}
+
+func writeNames(ctx context.Context, names func(context.Context, func(string, store.AccountID) error) error, out *sealer, s *Summary) error {
+	rows := rowWriter{out: out, kind: blockNames, values: true}
+	err := names(ctx, func(address string, id store.AccountID) error {
+		s.Names++
+		return rows.add([]byte(address), binary.AppendUvarint(nil, uint64(id)))
+	})
+	if err != nil {
+		return err
+	}
+	return rows.flush()
 }
 
 // baseVersion finds the version that an increment starts after.
@@ -94,15 +135,8 @@ func baseVersion(ctx context.Context, st *store.Store, base string) (uint64, err
 }
 
 func writeAll(ctx context.Context, snap *store.Snapshot, since uint64, out *sealer, s *Summary) error {
-	h, err := json.Marshal(&s.Header)
-	if err != nil {
-		return err
-	}
-	if err := out.raw(blockHeader, h); err != nil {
-		return err
-	}
 	rows := rowWriter{out: out, kind: blockRows, values: true}
-	err = snap.Head(ctx, since, func(k, v []byte) error {
+	err := snap.Head(ctx, since, func(k, v []byte) error {
 		s.Rows++
 		return rows.add(k, v)
 	})

@@ -113,6 +113,9 @@ func (l *Loader) flush() error {
 	if err := l.wait(); err != nil {
 		return err
 	}
+	if err := l.s.room(spaceGrows); err != nil {
+		return l.fail(err)
+	}
 	done := make(chan error, 1)
 	l.pending = done
 	if err := l.txn.CommitAt(l.ts, func(err error) { done <- err }); err != nil {

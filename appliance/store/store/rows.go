@@ -108,3 +108,9 @@ func ReadFactsRow(c *blob.Codec, value, head []byte) (Facts, error) {
 	}
 	return f, nil
 }
+
+// BodyKey is the key of a body's record.
+func BodyKey(id BlobID) []byte { return keyBlob(id) }
+
+// FactsKey is the key of a body's facts.
+func FactsKey(id BlobID) []byte { return keyFacts(id) }
