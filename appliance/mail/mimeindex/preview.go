@@ -1,0 +1,80 @@
+package mimeindex
+
+import (
+	"strings"
+	"unicode"
+)
+
+// previewRaw is how much of a body is looked at for the preview, bytes: enough
+// for 200 characters in base64 HTML with styles in front.
+const previewRaw = 16 << 10
+
+// previewer makes the preview (RFC 8970) of the first text part that shows
+// anything.
+type previewer struct {
+	text string
+	part *Part
+	raw  []byte
+}
+
+func (p *previewer) begin(part *Part) {
+	p.part, p.raw = nil, p.raw[:0]
+	if p.text == "" && part.Is("text", "") && !part.IsAttachment() {
+		p.part = part
+	}
+}
+
+func (p *previewer) write(b []byte) {
+	if p.part != nil {
+		p.raw = append(p.raw, b[:min(len(b), previewRaw-len(p.raw))]...)
+	}
+}
+
+func (p *previewer) end() {
+	if p.part == nil {
+		return
+	}
+	text := partText(p.part, p.raw)
+	p.part = nil
+	p.text = shorten(text)
+}
+
+// partText is the text of a part's raw body.
+func partText(part *Part, raw []byte) string {
+	text := toUTF8(part.Charset(), string(decodeTransfer(part.Encoding, raw)))
+	if part.Is("text", "html") {
+		text = htmlText(text)
+	}
+	return text
+}
+
+// shorten makes one line of at most maxPreview characters. Quoted lines and
+// the marks of forwarded mail do not tell messages apart and go.
+func shorten(text string) string {
+	var b strings.Builder
+	n, space := 0, false
+	for _, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, ">") {
+			continue
+		}
+		for _, r := range line {
+			if unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsGraphic(r) {
+				space = n > 0
+				continue
+			}
+			if space {
+				b.WriteByte(' ')
+				space = false
+				if n++; n == maxPreview {
+					return strings.TrimRight(b.String(), " ")
+				}
+			}
+			b.WriteRune(r)
+			if n++; n == maxPreview {
+				return b.String()
+			}
+		}
+		space = n > 0
+	}
+	return b.String()
+}
