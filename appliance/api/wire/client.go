@@ -17,6 +17,10 @@ const (
 	// once or not at all; it only runs out when the server's backlog is full.
 	dialTimeout = 5 * time.Second
 
+	// continueTimeout is how long an upload waits for the server to want it. A
+	// server that refuses says so at once; one that is busy is waited for.
+	continueTimeout = 30 * time.Second
+
 	// idleTimeout closes kept connections; a console polls every second or two.
 	idleTimeout = 30 * time.Second
 
@@ -40,7 +44,8 @@ func NewClient(path string) *Client {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, "unix", path)
 			},
-			IdleConnTimeout: idleTimeout,
+			IdleConnTimeout:       idleTimeout,
+			ExpectContinueTimeout: continueTimeout,
 		}},
 	}
 }
@@ -85,23 +90,50 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 }
 
 // Stream sends one request and returns the body of its answer, for answers
-// that come bit by bit. The caller closes it.
+// that come bit by bit. Where the server uses Octets, reading it ends with the
+// server's error in place of io.EOF. The caller closes it.
 func (c *Client) Stream(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", method, path, err)
-		}
-		body = bytes.NewReader(b)
+	if in == nil {
+		return c.send(ctx, method, path, "", nil)
 	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return c.send(ctx, method, path, "application/json", bytes.NewReader(b))
+}
+
+// Upload sends octets as they are read from in, once the server begins to read
+// them (see Uploaded), and reads the answer into out, which may be nil.
+func (c *Client) Upload(ctx context.Context, path string, in io.Reader, out any) error {
+	// The wrapper keeps the transport from closing what is the caller's.
+	body, err := c.send(ctx, http.MethodPost, path, octetType, io.MultiReader(in))
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if out == nil {
+		_, err = io.Copy(io.Discard, body)
+	} else {
+		err = json.NewDecoder(body).Decode(out)
+	}
+	if err != nil {
+		return fmt.Errorf("POST %s: read answer: %w", path, err)
+	}
+	return nil
+}
+
+func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
 	// The host part is never looked up: the transport dials the socket.
 	req, err := http.NewRequestWithContext(ctx, method, "http://box"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if contentType == octetType {
+		req.Header.Set("Expect", "100-continue")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -111,10 +143,27 @@ func (c *Client) Stream(ctx context.Context, method, path string, in any) (io.Re
 		return nil, fmt.Errorf("%w (%v)", Unavailable("no answer from %s", c.socket), err)
 	}
 	if resp.StatusCode < 400 {
-		return resp.Body, nil
+		return trailed{resp.Body, resp}, nil
 	}
 	defer resp.Body.Close()
 	return nil, readError(resp)
+}
+
+// trailed is a body that ends with the error in the trailer, where there is one.
+type trailed struct {
+	io.ReadCloser
+	resp *http.Response
+}
+
+func (t trailed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err == io.EOF {
+		var env envelope
+		if json.Unmarshal([]byte(t.resp.Trailer.Get(errorTrailer)), &env) == nil && env.Error != nil {
+			err = env.Error
+		}
+	}
+	return n, err
 }
 
 func readError(resp *http.Response) error {

@@ -59,6 +59,70 @@ func Reply(w http.ResponseWriter, status int, v any) {
 	w.Write(append(b, '\n'))
 }
 
+const (
+	// octetType is the content type of streams that are not JSON.
+	octetType = "application/octet-stream"
+	// errorTrailer names the trailer field with the error that ended a stream.
+	errorTrailer = "Pillarbox-Error"
+)
+
+// Octets makes an http.Handler of a function that writes its answer as a
+// stream of octets. An error before the first of them is answered as Handle
+// answers it, a later one in the trailer.
+func Octets(fn func(r *http.Request, w io.Writer) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", errorTrailer)
+		out := &octets{w: w}
+		err := fn(r, out)
+		switch {
+		case err != nil && !out.begun:
+			w.Header().Del("Trailer")
+			Reply(w, asError(err).status(), envelope{asError(err)})
+		case err != nil:
+			b, _ := json.Marshal(envelope{asError(err)}) // strings alone
+			w.Header().Set(errorTrailer, string(b))
+		}
+	})
+}
+
+// Uploaded makes an http.Handler of a function that reads octets which a
+// client sends by Upload. What it refuses before it has read anything is never
+// sent; where it fails later, the rest is read over, since a client that is
+// still sending would see a broken connection rather than the error.
+func Uploaded(fn func(r *http.Request, in io.Reader) (any, error)) http.Handler {
+	return Handle(func(r *http.Request) (any, error) {
+		in := &upload{in: r.Body}
+		v, err := fn(r, in)
+		if err != nil && in.begun {
+			_, _ = io.Copy(io.Discard, r.Body) // the error that counts is fn's
+		}
+		return v, err
+	})
+}
+
+type upload struct {
+	in    io.Reader
+	begun bool
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.begun = true
+	return u.in.Read(p)
+}
+
+type octets struct {
+	w     http.ResponseWriter
+	begun bool
+}
+
+func (o *octets) Write(p []byte) (int, error) {
+	if !o.begun {
+		o.w.Header().Set("Content-Type", octetType)
+		o.begun = true
+	}
+	return o.w.Write(p)
+}
+
 // Decode reads the request's body, one JSON value with no unknown fields, into
 // v. Its errors are Invalid.
 func Decode(r *http.Request, v any) error {
