@@ -355,3 +355,15 @@ func (d *Directory) Account(address string) (store.AccountID, error) {
 	}
 	return p.Account, nil
 }
+
+// AddressOf gives the address of the person whose account it is.
+func (d *Directory) AddressOf(id store.AccountID) (string, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, p := range d.users {
+		if p.Account == id {
+			return p.Address, true
+		}
+	}
+	return "", false
+}
