@@ -1,0 +1,269 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/emersion/go-imap/v2"
+
+	"pillarbox/appliance/store/store"
+)
+
+// Stored answers ChangeFlags.
+type Stored struct {
+	Changed  []Numbered  // new state of the messages that were found and allowed
+	Modified []store.UID // refused by UnchangedSince
+	Missing  bool        // messages of the view that are gone
+	// NewKeywords says that keywords came into use that the client does not know.
+	NewKeywords bool
+}
+
+// ChangeFlags changes flags of the messages in the set. Flags the person has no
+// right to change are left alone (RFC 4314 section 4); if none is left, it is
+// an error.
+func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChange) (Stored, error) {
+	var out Stored
+	if err := s.allowedFlags(&c); err != nil {
+		return out, err
+	}
+	uids := s.uids.within(set)
+	if len(uids) == 0 {
+		return out, nil
+	}
+	res, err := s.user.store.ChangeFlags(ctx, s.box.ID, uids, c)
+	if err != nil {
+		return out, gone(err)
+	}
+	out.Modified = res.Modified
+	out.Missing = len(res.Changed)+len(res.Modified) < len(uids)
+	out.Changed = make([]Numbered, 0, len(res.Changed))
+	for _, e := range res.Changed {
+		out.Changed = append(out.Changed, Numbered{s.uids.Seq(e.UID), e})
+		s.own = append(s.own, change{e.UID, e.ModSeq})
+		if s.Learn(e.Flags.Keywords) {
+			out.NewKeywords = true
+		}
+	}
+	return out, nil
+}
+
+// allowedFlags takes the flags out of a change that the person may not touch.
+func (s *Selected) allowedFlags(c *store.FlagChange) error {
+	if s.Rights.Has(RightSeen | RightTrash | RightWrite) {
+		return nil
+	}
+	if !s.Rights.Any(RightSeen | RightTrash | RightWrite) {
+		return ErrNoRight
+	}
+	if c.Op == store.FlagsSet {
+		// The others would have to be kept as they are, which differ by message.
+		return ErrNoRight
+	}
+	asked := c.Flags.System != 0 || len(c.Flags.Keywords) > 0
+	if !s.Rights.Has(RightSeen) {
+		c.Flags.System &^= store.Seen
+	}
+	if !s.Rights.Has(RightTrash) {
+		c.Flags.System &^= store.Deleted
+	}
+	if !s.Rights.Has(RightWrite) {
+		c.Flags.System &= store.Seen | store.Deleted
+		c.Flags.Keywords = nil
+	}
+	if asked && c.Flags.System == 0 && len(c.Flags.Keywords) == 0 {
+		return ErrNoRight
+	}
+	return nil
+}
+
+// MarkSeen sets \Seen as fetching a body does (RFC 9051 section 6.4.5), where
+// the person may, and brings the entries up to date. It reports which changed.
+func (s *Selected) MarkSeen(ctx context.Context, ms []Numbered) (map[store.UID]bool, error) {
+	if s.ReadOnly || !s.Rights.Has(RightSeen) {
+		return nil, nil
+	}
+	var uids []store.UID
+	for i := range ms {
+		if ms[i].Flags.System&store.Seen == 0 {
+			uids = append(uids, ms[i].UID)
+		}
+	}
+	if len(uids) == 0 {
+		return nil, nil
+	}
+	res, err := s.user.store.ChangeFlags(ctx, s.box.ID, uids, store.FlagChange{Op: store.FlagsAdd, Flags: store.Flags{System: store.Seen}})
+	if err != nil {
+		return nil, gone(err)
+	}
+	changed := make(map[store.UID]bool, len(res.Changed))
+	i := 0
+	for _, e := range res.Changed {
+		for i < len(ms) && ms[i].UID < e.UID {
+			i++
+		}
+		if i < len(ms) && ms[i].UID == e.UID {
+			ms[i].Entry = e
+			changed[e.UID] = true
+			s.own = append(s.own, change{e.UID, e.ModSeq})
+		}
+	}
+	return changed, nil
+}
+
+// Copy copies or moves the messages of the set, all or none. Moving takes the
+// rights of deleting.
+func (s *Selected) Copy(ctx context.Context, set Spans, to store.MailboxID, move bool) (store.CopyResult, error) {
+	uids := s.uids.within(set)
+	if move && !s.Rights.Has(RightTrash|RightExpunge) {
+		return store.CopyResult{}, ErrNoRight
+	}
+	if len(uids) == 0 {
+		return store.CopyResult{}, nil
+	}
+	if move {
+		return s.user.store.Move(ctx, s.box.ID, uids, to)
+	}
+	return s.user.store.Copy(ctx, s.box.ID, uids, to)
+}
+
+// ExpungeDeleted removes the messages with \Deleted: those of the set, or, where
+// it is nil, all that the client knows of. It answers the mailbox's new
+// mod-sequence, 0 where nothing was removed. Sync tells which went.
+func (s *Selected) ExpungeDeleted(ctx context.Context, set Spans) (store.ModSeq, error) {
+	if set == nil {
+		if s.uids.Len() == 0 {
+			return 0, nil
+		}
+		set = Spans{{Start: imap.UID(s.uids.At(1)), Stop: imap.UID(s.uids.Max())}}
+		box, err := s.user.store.Mailbox(ctx, s.box.ID)
+		if err != nil {
+			return 0, gone(err)
+		}
+		if box.DeletedCount == 0 {
+			return 0, nil
+		}
+	}
+	var uids []store.UID
+	if _, err := s.Entries(ctx, set, func(ms []Numbered) error {
+		for i := range ms {
+			if ms[i].Flags.System&store.Deleted != 0 {
+				uids = append(uids, ms[i].UID)
+			}
+		}
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	if len(uids) == 0 {
+		return 0, nil
+	}
+	went, modseq, err := s.user.store.Expunge(ctx, s.box.ID, uids, true)
+	if err != nil {
+		return 0, gone(err)
+	}
+	if len(went) == 0 {
+		return 0, nil
+	}
+	return modseq, nil
+}
+
+// Since is what happened to the mailbox after a mod-sequence.
+type Since struct {
+	Vanished Spans
+	Changed  []Numbered
+}
+
+// Since tells what vanished and what changed after a mod-sequence, as far as
+// the client knows of it: among known, or, with all, among any UID up to the view's last
+// (RFC 7162 section 3.2.5.2).
+func (s *Selected) Since(ctx context.Context, since store.ModSeq, known Spans, all bool) (Since, error) {
+	var out Since
+	known = normal(known)
+	wanted := func(uid store.UID) bool { return uid < s.uidNext && (all || known.Contains(uid)) }
+	ch, err := s.user.store.ChangesSince(ctx, s.box.ID, since)
+	if errors.Is(err, store.ErrCannotCalculateChanges) {
+		return s.sinceUnknown(ctx, since, known, all)
+	}
+	if err != nil {
+		return out, gone(err)
+	}
+	for _, uid := range ch.Vanished {
+		if wanted(uid) {
+			out.Vanished = out.Vanished.add(uid)
+		}
+	}
+	for _, e := range ch.Changed {
+		if seq := s.uids.Seq(e.UID); seq != 0 && wanted(e.UID) {
+			out.Changed = append(out.Changed, Numbered{seq, e})
+		}
+	}
+	return out, nil
+}
+
+// sinceUnknown answers Since where the change log does not reach back: all
+// UIDs that are not there count as vanished (RFC 7162 section 3.2.5.1).
+func (s *Selected) sinceUnknown(ctx context.Context, since store.ModSeq, known Spans, all bool) (Since, error) {
+	var out Since
+	if all {
+		known = Spans{{Start: 1, Stop: imap.UID(s.uidNext) - 1}}
+	}
+	for _, r := range known {
+		next := store.UID(r.Start)
+		stop := min(store.UID(r.Stop), s.uidNext-1)
+		if next > stop {
+			continue
+		}
+		lo, hi := s.uids.Upto(next-1)+1, s.uids.Upto(stop)
+		s.uids.All(lo, hi, func(_ uint32, uid store.UID) bool {
+			if uid > next {
+				out.Vanished = append(out.Vanished, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(uid) - 1})
+			}
+			next = uid + 1
+			return true
+		})
+		if next <= stop {
+			out.Vanished = append(out.Vanished, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(stop)})
+		}
+	}
+	_, err := s.Entries(ctx, clip(known, s.uids.Max()), func(ms []Numbered) error {
+		for _, m := range ms {
+			if m.ModSeq > since {
+				out.Changed = append(out.Changed, m)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// clip takes away what is above top.
+func clip(s Spans, top store.UID) Spans {
+	var out Spans
+	for _, r := range s {
+		if store.UID(r.Start) <= top {
+			out = append(out, imap.UIDRange{Start: r.Start, Stop: min(r.Stop, imap.UID(top))})
+		}
+	}
+	return out
+}
+
+// VanishedSince lists which UIDs of a set, as the client wrote it, vanished
+// after a mod-sequence (RFC 7162 section 3.2.6).
+func (s *Selected) VanishedSince(ctx context.Context, since store.ModSeq, set imap.UIDSet) (Spans, error) {
+	known := make(Spans, 0, len(set))
+	if imap.IsSearchRes(set) {
+		known = append(known, s.saved...)
+	}
+	last := imap.UID(s.uidNext) - 1
+	for _, r := range set {
+		if r.Stop == 0 {
+			r.Stop = last
+		}
+		if r.Start == 0 {
+			r.Start = last
+		}
+		known = append(known, imap.UIDRange{Start: min(r.Start, r.Stop), Stop: max(r.Start, r.Stop)})
+	}
+	out, err := s.Since(ctx, since, known, false)
+	return out.Vanished, err
+}

@@ -1,0 +1,64 @@
+package session
+
+import "strings"
+
+// Rights is a set of access rights (RFC 4314 section 2.1).
+type Rights uint16
+
+// The rights, in the order they are written.
+const (
+	RightLookup     Rights = 1 << iota // l: the name is seen
+	RightRead                          // r: SELECT, STATUS, COPY from it
+	RightSeen                          // s: change \Seen
+	RightWrite                         // w: change flags other than \Seen and \Deleted
+	RightInsert                        // i: APPEND, COPY into it
+	RightPost                          // p: send to its address
+	RightCreate                        // k: CREATE below it, RENAME to below it
+	RightDelete                        // x: DELETE and RENAME it
+	RightTrash                         // t: change \Deleted
+	RightExpunge                       // e: EXPUNGE
+	RightAdminister                    // a: change the rights
+)
+
+const rightLetters = "lrswipkxtea"
+
+// AllRights is what the owner of a mailbox has.
+const AllRights = RightAdminister<<1 - 1
+
+// writingRights are those of which one at least is needed to SELECT read-write.
+const writingRights = RightSeen | RightWrite | RightInsert | RightTrash | RightExpunge
+
+// Has reports whether all of r are in the set.
+func (set Rights) Has(r Rights) bool { return set&r == r }
+
+// Any reports whether one of r at least is in the set.
+func (set Rights) Any(r Rights) bool { return set&r != 0 }
+
+// String writes the letters of the set.
+func (set Rights) String() string {
+	var b strings.Builder
+	for i := range len(rightLetters) {
+		if set&(1<<i) != 0 {
+			b.WriteByte(rightLetters[i])
+		}
+	}
+	return b.String()
+}
+
+// ParseRights reads letters. The obsolete "c" and "d" mean what they meant
+// (RFC 4314 section 2.1.1). An unknown letter makes ok false.
+func ParseRights(s string) (set Rights, ok bool) {
+	for _, c := range s {
+		switch i := strings.IndexRune(rightLetters, c); {
+		case i >= 0:
+			set |= 1 << i
+		case c == 'c':
+			set |= RightCreate | RightDelete
+		case c == 'd':
+			set |= RightTrash | RightExpunge | RightDelete
+		default:
+			return 0, false
+		}
+	}
+	return set, true
+}
