@@ -111,7 +111,8 @@ func (d *Decoder) setNumber() uint32 {
 }
 
 // Partial takes a partial range (RFC 9394 section 3.1): both ends count from
-// the first (positive) or from the last result (negative).
+// the first (positive) or from the last result (negative), in the order they
+// were written.
 func (d *Decoder) Partial() (lo, hi int64) {
 	end := func() int64 {
 		neg := d.Accept('-')
@@ -129,13 +130,6 @@ func (d *Decoder) Partial() (lo, hi int64) {
 	hi = end()
 	if d.err == nil && lo < 0 != (hi < 0) {
 		d.Fail("Partial range mixes ends")
-	}
-	if lo < 0 { // -1 is the last: put the range in the order of the results
-		if hi > lo {
-			lo, hi = hi, lo
-		}
-	} else if hi < lo {
-		lo, hi = hi, lo
 	}
 	return lo, hi
 }

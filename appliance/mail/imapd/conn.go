@@ -1,0 +1,280 @@
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"pillarbox/appliance/mail/imapd/imapwire"
+	"pillarbox/appliance/mail/imapd/session"
+)
+
+// conn is one client's connection. One goroutine reads and answers its
+// commands, one at a time; while it waits for input a second one may announce
+// changes (see announcing). Nothing else touches it but interrupt.
+type conn struct {
+	srv    *Server
+	nc     net.Conn
+	remote netip.Addr
+	log    *slog.Logger
+	dec    *imapwire.Decoder
+	enc    *imapwire.Encoder
+	wire   *wire
+	tls    *tls.ConnectionState // nil: in the clear
+
+	compressed bool // RFC 4978
+
+	user    *session.User
+	revoked <-chan struct{} // closed when the person may not stay
+	sel     *session.Selected
+	on      enabled
+
+	began   time.Time
+	bad     int // bad commands, in a row after the login
+	failed  int // failed logins
+	leaving bool
+	waiting atomic.Bool // between commands, or in IDLE: may be interrupted
+	stopped atomic.Bool // the server is shutting down
+	roused  atomic.Bool // announcing failed: stop waiting
+}
+
+// enabled is what the client turned on (RFC 5161).
+type enabled struct {
+	condstore bool // RFC 7162
+	qresync   bool // RFC 7162
+	rev2      bool // RFC 9051
+	utf8      bool // RFC 6855
+	uidonly   bool // RFC 9586
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, nc: nc, began: time.Now()}
+	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+		c.remote = a.Addr().Unmap()
+	}
+	c.log = s.log.With("remote", c.remote.String())
+	if t, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		st := t.ConnectionState()
+		c.tls = &st
+	}
+	c.wire = &wire{c: c, nc: nc}
+	c.dec = imapwire.NewDecoder(c.wire, commandLimitBefore, c.goAhead)
+	c.enc = imapwire.NewEncoder(c.wire)
+	return c
+}
+
+// wire is the connection with the deadlines of its state.
+type wire struct {
+	c  *conn
+	nc net.Conn
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	c := w.c
+	limit := readTimeout
+	if c.waiting.Load() {
+		limit = idleTimeout
+	}
+	deadline := time.Now().Add(limit)
+	if c.user == nil {
+		if last := c.began.Add(loginTimeout); last.Before(deadline) {
+			deadline = last
+		}
+	}
+	if err := w.nc.SetReadDeadline(deadline); err != nil {
+		return 0, err
+	}
+	if (c.stopped.Load() || c.roused.Load()) && c.waiting.Load() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return w.nc.Read(p)
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if err := w.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return w.nc.Write(p)
+}
+
+// interrupt ends the connection at its next waiting for input, or now if it
+// waits; what is under way goes on.
+func (c *conn) interrupt() {
+	c.stopped.Store(true)
+	c.endWait()
+}
+
+// endWait ends waiting for input. The flag that says why must be set before:
+// Read looks at it after it has set its own deadline.
+func (c *conn) endWait() {
+	if c.waiting.Load() {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// flush hands all responses on to the network.
+func (c *conn) flush() error { return c.enc.Flush() }
+
+// goAhead asks the client for a literal.
+func (c *conn) goAhead() error {
+	c.enc.Raw("+ OK").End()
+	return c.flush()
+}
+
+// serve greets the client and answers its commands until it leaves.
+func (c *conn) serve() {
+	defer c.close()
+	defer func() {
+		// A fault in one session must not end the others. It is logged with
+		// its place, and this session ends.
+		if p := recover(); p != nil {
+			c.log.Error("imap session failed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			c.enc.Raw("* BYE [SERVERBUG] Internal error").End()
+			c.flush()
+		}
+	}()
+	c.enc.Raw("* OK [CAPABILITY ").Raw(c.capabilities()).Raw("] Pillarbox ready").End()
+	for !c.leaving {
+		if err := c.next(); err != nil {
+			c.farewell(err)
+			return
+		}
+	}
+	c.flush()
+}
+
+// next waits for a command and answers it. Its error ends the connection.
+func (c *conn) next() error {
+	if c.stopped.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	if c.isRevoked() {
+		return errRevoked
+	}
+	// Answers to commands that came together leave together.
+	if c.dec.Buffered() == 0 {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	c.waiting.Store(true)
+	err := c.announcing(c.dec.Wait)
+	c.waiting.Store(false)
+	if err != nil {
+		return err
+	}
+	if c.isRevoked() {
+		return errRevoked
+	}
+	if err := c.dec.Begin(); err != nil {
+		return err
+	}
+	if err := c.command(); err != nil {
+		return err
+	}
+	if err := c.dec.Skip(); err != nil {
+		return err
+	}
+	return c.enc.Err()
+}
+
+// errRevoked means that the person's password was changed, or worse.
+var errRevoked = errors.New("imapd: login revoked")
+
+// isRevoked reports whether the login has lost its ground.
+func (c *conn) isRevoked() bool {
+	select {
+	case <-c.revoked:
+		return true
+	default:
+		return false
+	}
+}
+
+// farewell says why the connection is closed, where that helps.
+func (c *conn) farewell(err error) {
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+	switch {
+	case c.stopped.Load():
+		c.enc.Raw("* BYE [UNAVAILABLE] Server is shutting down").End()
+	case errors.Is(err, errRevoked):
+		c.enc.Raw("* BYE [EXPIRED] The password was changed, log in again").End() // RFC 5530 section 3
+	case errors.Is(err, session.ErrGone):
+		c.enc.Raw("* BYE [NONEXISTENT] The selected mailbox was deleted").End()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.enc.Raw("* BYE Closed after a long silence").End()
+	case errors.Is(err, errTooManyBad):
+		c.enc.Raw("* BYE [CLIENTBUG] Too many bad commands").End()
+	case errors.Is(err, imapwire.ErrAbandoned):
+		c.enc.Raw("* BYE [CLIENTBUG] Command does not end").End()
+	case errors.Is(err, errTLSLeftover):
+		c.enc.Raw("* BYE [CLIENTBUG] Nothing may follow STARTTLS before TLS").End()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return
+	default:
+		c.log.Debug("imap connection failed", "error", err)
+		return
+	}
+	c.flush()
+}
+
+func (c *conn) close() {
+	c.unselect()
+	c.logout()
+	c.nc.Close()
+	c.enc.SetDestination(io.Discard)
+	c.enc.Flush()
+	c.dec.Release()
+}
+
+// unselect leaves the selected mailbox.
+func (c *conn) unselect() {
+	if c.sel != nil {
+		c.sel.Close()
+		c.sel = nil
+	}
+}
+
+// logout forgets the person.
+func (c *conn) logout() {
+	if c.user != nil {
+		c.srv.leave(c.user.Account)
+		c.user, c.revoked = nil, nil
+	}
+	c.on = enabled{}
+	c.dec.UTF8, c.enc.UTF8 = false, false
+	c.dec.Limit = commandLimitBefore
+}
+
+// state is the connection's state (RFC 9051 section 3).
+func (c *conn) state() imap.ConnState {
+	switch {
+	case c.leaving:
+		return imap.ConnStateLogout
+	case c.sel != nil:
+		return imap.ConnStateSelected
+	case c.user != nil:
+		return imap.ConnStateAuthenticated
+	}
+	return imap.ConnStateNotAuthenticated
+}
+
+// context is that of a command: changes count as the session's own, and the
+// end of the server ends it.
+func (c *conn) context() context.Context {
+	if c.user == nil {
+		return c.srv.ctx
+	}
+	return c.user.Context(c.srv.ctx)
+}

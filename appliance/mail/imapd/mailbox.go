@@ -1,0 +1,124 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"pillarbox/appliance/store/store"
+)
+
+// specialUses are the uses a mailbox can be made for (RFC 6154 section 2).
+// \All and \Flagged are views of other mailboxes, which there are none of.
+var specialUses = map[string]string{
+	`\ARCHIVE`: `\Archive`,
+	`\DRAFTS`:  `\Drafts`,
+	`\JUNK`:    `\Junk`,
+	`\SENT`:    `\Sent`,
+	`\TRASH`:   `\Trash`,
+}
+
+// cmdCreate answers CREATE (RFC 9051 section 6.3.4), with a special use
+// (RFC 6154 section 3).
+func (c *conn) cmdCreate(ctx context.Context, cl *call) error {
+	c.dec.SP()
+	name, ok := c.dec.Mailbox()
+	var uses []string
+	if c.dec.AcceptSP() {
+		c.dec.List(false, func() {
+			if c.dec.Keyword() != "USE" {
+				c.dec.Fail("Unknown parameter")
+				return
+			}
+			c.dec.SP()
+			c.dec.List(true, func() { uses = append(uses, c.dec.Flag()) })
+		})
+	}
+	if err := c.dec.End(); err != nil {
+		return err
+	}
+	use := ""
+	switch len(uses) {
+	case 0:
+	case 1:
+		if use = specialUses[strings.ToUpper(uses[0])]; use == "" {
+			return no("USEATTR", "No mailbox can have that use")
+		}
+	default:
+		return no("USEATTR", "A mailbox has one use at most")
+	}
+	if !ok {
+		return store.ErrBadName
+	}
+	box, err := c.user.Create(ctx, name, use)
+	if err != nil {
+		return err
+	}
+	cl.code = "MAILBOXID (" + mailboxID(box.ID) + ")" // RFC 8474 section 4.1
+	return nil
+}
+
+// cmdDelete answers DELETE (RFC 9051 section 6.3.5).
+func (c *conn) cmdDelete(ctx context.Context, _ *call) error {
+	c.dec.SP()
+	name, ok := c.dec.Mailbox()
+	if err := c.dec.End(); err != nil {
+		return err
+	}
+	if !ok {
+		return store.ErrNotFound
+	}
+	if c.sel != nil {
+		if box, err := c.user.Mailbox(ctx, name); err == nil && box.ID == c.sel.Mailbox().ID {
+			return no(imap.ResponseCodeInUse, "The mailbox is selected")
+		}
+	}
+	return c.user.Delete(ctx, name)
+}
+
+// cmdRename answers RENAME (RFC 9051 section 6.3.6).
+func (c *conn) cmdRename(ctx context.Context, _ *call) error {
+	c.dec.SP()
+	from, ok1 := c.dec.Mailbox()
+	c.dec.SP()
+	to, ok2 := c.dec.Mailbox()
+	if err := c.dec.End(); err != nil {
+		return err
+	}
+	if !ok1 {
+		return store.ErrNotFound
+	}
+	if !ok2 {
+		return store.ErrBadName
+	}
+	return c.user.Rename(ctx, from, to)
+}
+
+// cmdSubscribe answers SUBSCRIBE and UNSUBSCRIBE (RFC 9051 sections 6.3.7 and 6.3.8).
+func (c *conn) cmdSubscribe(ctx context.Context, cl *call) error {
+	c.dec.SP()
+	name, ok := c.dec.Mailbox()
+	if err := c.dec.End(); err != nil {
+		return err
+	}
+	if !ok {
+		return store.ErrBadName
+	}
+	return c.user.Subscribe(ctx, name, cl.name == "SUBSCRIBE")
+}
+
+// cmdNamespace answers NAMESPACE (RFC 2342, RFC 9051 section 6.3.10).
+func (c *conn) cmdNamespace(_ context.Context, _ *call) error {
+	if err := c.dec.End(); err != nil {
+		return err
+	}
+	c.enc.Raw(`* NAMESPACE (("" "/")) `)
+	if p := c.user.SharedPrefix(); p != "" {
+		c.enc.Raw("((").Mailbox(p).Raw(` "/"))`)
+	} else {
+		c.enc.Nil()
+	}
+	c.enc.Raw(" NIL").End()
+	return nil
+}

@@ -1,0 +1,232 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+
+	"pillarbox/appliance/mail/imapd/session"
+	"pillarbox/appliance/store/store"
+)
+
+// sync tells the client what changed in the selected mailbox.
+func (c *conn) sync(ctx context.Context, expunge bool) error {
+	up, err := c.sel.Sync(ctx, expunge)
+	if err != nil {
+		return err
+	}
+	c.writeUpdate(up)
+	return c.enc.Err()
+}
+
+func (c *conn) writeUpdate(up session.Update) {
+	c.writeExpunged(up.Expunged, up.ExpungedUIDs)
+	if up.Exists {
+		c.enc.Raw("* ").Num32(c.sel.Len()).Raw(" EXISTS").End()
+		c.writeRecent()
+	}
+	if up.Keywords {
+		c.writeFlagsInUse()
+	}
+	for i := range up.Flags {
+		c.writeFlags(&up.Flags[i], false)
+	}
+}
+
+// writeRecent tells the number of recent messages, which IMAP4rev2 no longer has.
+func (c *conn) writeRecent() {
+	if !c.on.rev2 {
+		c.enc.Raw("* ").Num32(c.sel.RecentCount()).Raw(" RECENT").End()
+	}
+}
+
+// writeExpunged tells which messages went: VANISHED where the client enabled
+// it (RFC 7162 section 3.2.10, RFC 9586 section 3.2), else EXPUNGE for each.
+func (c *conn) writeExpunged(numbers []uint32, uids []store.UID) {
+	if len(uids) == 0 {
+		return
+	}
+	if c.on.qresync || c.on.uidonly {
+		c.enc.Raw("* VANISHED ").Set(len(uids), func(i int) uint32 { return uint32(uids[i]) }).End()
+		return
+	}
+	for _, n := range numbers {
+		c.enc.Raw("* ").Num32(n).Raw(" EXPUNGE").End()
+	}
+}
+
+// beginFetch begins a FETCH response, or with UIDONLY an UIDFETCH response
+// (RFC 9586 section 3.3), up to the opening parenthesis.
+func (c *conn) beginFetch(m *session.Numbered) {
+	if c.on.uidonly {
+		c.enc.Raw("* ").Num32(uint32(m.UID)).Raw(" UIDFETCH (")
+		return
+	}
+	c.enc.Raw("* ").Num32(m.Seq).Raw(" FETCH (")
+}
+
+// writeFlags tells a message's flags. uid adds its UID, which QRESYNC demands
+// always (RFC 7162 section 3.2.4); CONDSTORE adds its mod-sequence.
+func (c *conn) writeFlags(m *session.Numbered, uid bool) {
+	c.beginFetch(m)
+	if !c.on.uidonly && (uid || c.on.qresync) {
+		c.enc.Raw("UID ").Num32(uint32(m.UID)).SP()
+	}
+	c.enc.Raw("FLAGS ")
+	c.writeFlagList(m)
+	if c.on.condstore {
+		c.enc.Raw(" MODSEQ (").Num(uint64(m.ModSeq)).Byte(')')
+	}
+	c.enc.Byte(')').End()
+}
+
+func (c *conn) writeFlagList(m *session.Numbered) {
+	c.enc.Byte('(')
+	first := true
+	sep := func() {
+		if !first {
+			c.enc.SP()
+		}
+		first = false
+	}
+	for _, f := range systemFlags {
+		if m.Flags.System&f.bit != 0 {
+			sep()
+			c.enc.Raw(f.name)
+		}
+	}
+	if !c.on.rev2 && c.sel.Recent(m.UID) {
+		sep()
+		c.enc.Raw(`\Recent`)
+	}
+	for _, k := range m.Flags.Keywords {
+		sep()
+		c.enc.Raw(k)
+	}
+	c.enc.Byte(')')
+}
+
+// systemFlags in the order they are written.
+var systemFlags = [...]struct {
+	bit  store.SystemFlags
+	name string
+}{
+	{store.Answered, `\Answered`},
+	{store.Flagged, `\Flagged`},
+	{store.Deleted, `\Deleted`},
+	{store.Seen, `\Seen`},
+	{store.Draft, `\Draft`},
+}
+
+// writeFlagsInUse tells the flags of the mailbox, and which of them can be kept.
+func (c *conn) writeFlagsInUse() {
+	keywords := c.sel.Keywords()
+	list := func() {
+		for i, f := range systemFlags {
+			if i > 0 {
+				c.enc.SP()
+			}
+			c.enc.Raw(f.name)
+		}
+		for _, k := range keywords {
+			c.enc.SP().Raw(k)
+		}
+	}
+	c.enc.Raw("* FLAGS (")
+	list()
+	c.enc.Byte(')').End()
+	c.enc.Raw("* OK [PERMANENTFLAGS (")
+	if !c.sel.ReadOnly {
+		r := c.sel.Rights
+		first := true
+		for _, f := range systemFlags {
+			if r.Has(flagRight(f.bit)) {
+				if !first {
+					c.enc.SP()
+				}
+				first = false
+				c.enc.Raw(f.name)
+			}
+		}
+		if r.Has(session.RightWrite) {
+			for _, k := range keywords {
+				c.enc.SP().Raw(k)
+			}
+			c.enc.Raw(` \*`)
+		}
+	}
+	c.enc.Raw(")] Flags that are kept").End()
+}
+
+// flagRight is the right a flag's change needs (RFC 4314 section 4).
+func flagRight(f store.SystemFlags) session.Rights {
+	switch f {
+	case store.Seen:
+		return session.RightSeen
+	case store.Deleted:
+		return session.RightTrash
+	}
+	return session.RightWrite
+}
+
+// announces reports whether the client wants to hear of changes while no
+// command is under way: it has no such wish outside IDLE.
+func (c *conn) announces() bool { return false }
+
+// announcing runs wait, which blocks for input, and announces changes as they
+// happen until it returns. Nobody else writes meanwhile.
+func (c *conn) announcing(wait func() error) error {
+	if !c.announces() || c.dec.Buffered() > 0 {
+		return wait()
+	}
+	return c.announceWhile(wait)
+}
+
+// announceWhile does so unconditionally.
+func (c *conn) announceWhile(wait func() error) error {
+	var events <-chan store.Event
+	if c.sel != nil {
+		events = c.sel.Events()
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var failed error
+	wg.Go(func() {
+		ctx := c.context()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-c.revoked:
+				failed = errRevoked
+				c.roused.Store(true)
+				c.endWait()
+				return
+			case e, ok := <-events:
+				if !ok {
+					events = nil
+					continue
+				}
+				if !c.sel.Note(e) {
+					continue
+				}
+				if failed = c.sync(ctx, true); failed == nil {
+					failed = c.flush()
+				}
+				if failed != nil {
+					c.roused.Store(true)
+					c.endWait()
+					return
+				}
+			}
+		}
+	})
+	err := wait()
+	close(stop)
+	wg.Wait()
+	if failed != nil && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+		return failed
+	}
+	return err
+}
