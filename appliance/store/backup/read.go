@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -51,6 +52,27 @@ type Reader struct {
 // frees it.
 func NewReader(in io.Reader) (*Reader, error) {
 	return newReader(bufio.NewReaderSize(in, 64<<10), true)
+}
+
+// PeekHeader reads the header of a backup that is not encrypted, and gives
+// what is to be read in place of in: the whole backup.
+func PeekHeader(in io.Reader) (Header, io.Reader, error) {
+	b := bufio.NewReaderSize(in, 64<<10)
+	// A header is a few hundred bytes; all of it and what follows fits.
+	start, err := b.Peek(len(magic) + blockHead)
+	if err == nil {
+		n := uint64(binary.BigEndian.Uint32(start[len(magic)+6:]))
+		start, err = b.Peek(len(start) + int(min(n, 32<<10)))
+	}
+	if err != nil && err != io.EOF {
+		return Header{}, nil, fmt.Errorf("backup: read: %w", err)
+	}
+	r, err := newReader(bufio.NewReader(bytes.NewReader(start)), false)
+	if err != nil {
+		return Header{}, nil, err
+	}
+	defer r.Close()
+	return r.header, b, nil
 }
 
 // Sequence gives the backups that follow each other in one stream: at each

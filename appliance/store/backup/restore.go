@@ -27,7 +27,7 @@ func Restore(ctx context.Context, to *store.Loader, next func() (*Reader, error)
 		if err != nil {
 			return err
 		}
-		if err := follows(r, base); err != nil {
+		if err := r.header.follows(base); err != nil {
 			return err
 		}
 		base = r.header.ID
@@ -38,38 +38,41 @@ func Restore(ctx context.Context, to *store.Loader, next func() (*Reader, error)
 }
 
 // follows wants an increment to base, or a full backup where base is "".
-func follows(r *Reader, base string) error {
+func (h *Header) follows(base string) error {
 	switch {
-	case r.header.Extract:
+	case h.Extract:
 		return ErrExtract
-	case r.header.Base == base:
+	case h.Base == base:
 		return nil
-	case r.header.Full():
-		return fmt.Errorf("%w: %s is another full backup", ErrChain, r.header.ID)
+	case h.Full():
+		return fmt.Errorf("%w: %s is another full backup", ErrChain, h.ID)
 	default:
-		return fmt.Errorf("%w: %s is an increment to %s, which is missing before it", ErrChain, r.header.ID, r.header.Base)
+		return fmt.Errorf("%w: %s is an increment to %s, which is missing before it", ErrChain, h.ID, h.Base)
 	}
 }
 
-// Order puts a full backup and its increments in order. Nothing of them may
-// have been read. ErrChain where they are not one chain.
-func Order(list []*Reader) ([]*Reader, error) {
-	var out []*Reader
+// Order gives the order of a full backup and its increments, as indices of
+// list; an extract stands by itself. ErrChain where they are not one chain.
+func Order(list []Header) ([]int, error) {
+	if len(list) == 1 && list[0].Extract {
+		return []int{0}, nil
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: none given", ErrChain)
+	}
+	var out []int
 	base := ""
 	for len(out) < len(list) {
-		i := slices.IndexFunc(list, func(r *Reader) bool { return r.header.Base == base })
-		if i < 0 {
-			rest := slices.IndexFunc(list, func(r *Reader) bool { return !slices.Contains(out, r) })
-			return nil, follows(list[rest], base)
+		i := slices.IndexFunc(list, func(h Header) bool { return h.Base == base && !h.Extract })
+		if i < 0 || slices.Contains(out, i) {
+			rest := slices.IndexFunc(list, func(h Header) bool { return !slices.ContainsFunc(out, func(i int) bool { return list[i].ID == h.ID }) })
+			if rest < 0 {
+				return nil, fmt.Errorf("%w: a backup is given twice", ErrChain)
+			}
+			return nil, list[rest].follows(base)
 		}
-		if slices.Contains(out, list[i]) {
-			return nil, fmt.Errorf("%w: a backup given twice", ErrChain)
-		}
-		out = append(out, list[i])
-		base = list[i].header.ID
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: none given", ErrChain)
+		out = append(out, i)
+		base = list[i].ID
 	}
 	return out, nil
 }
@@ -77,20 +80,15 @@ func Order(list []*Reader) ([]*Reader, error) {
 // checkChain wants a full backup, then increments each to the one before, or
 // one extract.
 func checkChain(chain []*Reader) error {
-	if len(chain) == 0 {
-		return fmt.Errorf("%w: none given", ErrChain)
+	list := make([]Header, len(chain))
+	for i, r := range chain {
+		list[i] = r.header
 	}
-	if len(chain) == 1 && chain[0].header.Extract {
-		return nil
+	order, err := Order(list)
+	if err == nil && !slices.IsSorted(order) {
+		err = fmt.Errorf("%w: not in order", ErrChain)
 	}
-	base := ""
-	for _, r := range chain {
-		if err := follows(r, base); err != nil {
-			return err
-		}
-		base = r.header.ID
-	}
-	return nil
+	return err
 }
 
 // load puts the rows of one backup. An increment's keys come before its
