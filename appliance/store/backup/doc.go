@@ -41,6 +41,14 @@
 // An extract is a backup of this form with the rows of one selection, for
 // RestorePart only.
 //
+// # Going back
+//
+// A restored store is an older one than clients know. UIDs, mod-sequences and
+// all other ids go on far ahead of those given out since (store.Loader.Close),
+// so clients keep what they have and see no message for another. What was
+// queued when the backup was made is queued again, and may go out twice:
+// better than not at all.
+//
 // # Failure
 //
 // A backup without its trailer is not one: a cut stream is noticed, and so is

@@ -196,15 +196,21 @@ func (l *Loader) remove(t *badger.Txn, k []byte) error {
 
 // Close makes all that was written durable. The folder then holds a store for
 // Open; where it returns an error, one to be removed.
+//
+// A store goes back to an older state when it is restored, and clients know
+// the newer one: had it given out a UID or a mod-sequence that is to come once
+// more, they would take one message for another, or miss changes. So all
+// counters go far ahead, and the change log begins anew.
 func (l *Loader) Close() error {
 	if l.s.db == nil {
 		return ErrClosed
 	}
-	var err error
-	if l.err == nil {
+	err := errors.Join(l.wait(), l.err)
+	if err == nil {
+		err = l.skipIDs()
+	}
+	if err == nil {
 		err = errors.Join(l.flush(), l.wait())
-	} else {
-		err = errors.Join(l.wait(), l.err)
 	}
 	l.txn.Discard()
 	if cerr := l.s.db.Close(); err == nil {

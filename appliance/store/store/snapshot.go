@@ -14,11 +14,12 @@ import (
 
 // headTables are the tables of a snapshot's head, in its order: documents
 // first, so that who restores one person's mail knows who is who before all
-// else. Not among them are bodies, and what is being spooled, which nobody was
-// told is stored.
+// else. Not among them are bodies; what is being spooled, which nobody was told
+// is stored; the change log, which a restored store begins anew (see
+// Loader.Close); and full-text indexes, which are made from the rest.
 var headTables = []byte{
 	tableDoc, tableMeta, tableAccount, tableMailbox, tableName, tableSubscription, tableEntry, tableEmail,
-	tableLog, tableThread, tableExpunged, tableRef, tableLoose, tableDoomedMailbox, tableDoomedAccount,
+	tableThread, tableExpunged, tableRef, tableLoose, tableDoomedMailbox, tableDoomedAccount,
 	tableQueue, tableDue, tableDocExpiry,
 }
 
