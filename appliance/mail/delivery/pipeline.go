@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/address"
+	"pillarbox/appliance/mail/queue"
 	"pillarbox/appliance/mail/trace"
 	"pillarbox/appliance/store/store"
 )
@@ -192,7 +193,7 @@ type Receipt struct {
 // Accept takes the content of a message from body and commits it. Errors of
 // body's that are an *Error are returned as they are.
 func (p *Pipeline) Accept(ctx context.Context, e *Envelope, body io.Reader) (Receipt, error) {
-	return p.accept(ctx, e, body, nil)
+	return p.accept(ctx, e, body, nil, nil)
 }
 
 // Submission is a message made on the box: a bounce, a notification.
@@ -201,8 +202,9 @@ type Submission struct {
 	Recipients []address.Address
 	Body       io.Reader
 	// Changes of the queue become durable with the message, as when a bounce
-	// takes the place of the entry that failed.
+	// takes the place of the entry that failed; and so do Docs.
 	Changes []store.QueueChange
+	Docs    []store.DocOp
 }
 
 // Submit takes a message made on the box. It goes in over the recipient's
@@ -210,6 +212,9 @@ type Submission struct {
 // is an error.
 func (p *Pipeline) Submit(ctx context.Context, s Submission) (Receipt, error) {
 	e := &Envelope{Sender: s.Sender, internal: true}
+	for _, to := range s.Recipients {
+		e.UTF8 = e.UTF8 || to.NeedsUTF8()
+	}
 	if err := p.Begin(ctx, e); err != nil {
 		return Receipt{}, err
 	}
@@ -218,10 +223,23 @@ func (p *Pipeline) Submit(ctx context.Context, s Submission) (Receipt, error) {
 			return Receipt{}, err
 		}
 	}
-	return p.accept(ctx, e, s.Body, s.Changes)
+	return p.accept(ctx, e, s.Body, s.Changes, s.Docs)
 }
 
-func (p *Pipeline) accept(ctx context.Context, e *Envelope, body io.Reader, changes []store.QueueChange) (Receipt, error) {
+// Bounce takes a report of the queue's back to the sender of what failed; it
+// makes a Pipeline the queue's Bouncer.
+func (p *Pipeline) Bounce(ctx context.Context, to string, message io.Reader, changes []store.QueueChange, docs []store.DocOp) error {
+	addr, err := address.Parse(to)
+	if err != nil {
+		return &Error{Code: 553, Enhanced: [3]int{5, 1, 3}, Message: "Not an address", Cause: err}
+	}
+	_, err = p.Submit(ctx, Submission{Recipients: []address.Address{addr}, Body: message, Changes: changes, Docs: docs})
+	return err
+}
+
+var _ queue.Bouncer = (*Pipeline)(nil)
+
+func (p *Pipeline) accept(ctx context.Context, e *Envelope, body io.Reader, changes []store.QueueChange, docs []store.DocOp) (Receipt, error) {
 	if len(e.recipients) == 0 {
 		return Receipt{}, errors.New("delivery: message without recipients")
 	}
@@ -245,6 +263,7 @@ func (p *Pipeline) accept(ctx context.Context, e *Envelope, body io.Reader, chan
 		return Receipt{}, AsError(err)
 	}
 	d.Changes = changes
+	d.Docs = append(d.Docs, docs...)
 	if _, err := p.cfg.Store.Deliver(ctx, d); err != nil {
 		return Receipt{}, AsError(fmt.Errorf("delivery: commit: %w", err))
 	}
@@ -289,6 +308,7 @@ func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, er
 			queued[to] = true
 			d.Queue = append(d.Queue, store.QueueEntry{
 				Size: m.Facts.Size, Sender: e.Sender.String(), Recipient: to, Created: e.Arrived, Due: e.Arrived,
+				Data: queue.Record{Trace: e.ID, UTF8: e.UTF8}.Encode(),
 			})
 		}
 	}

@@ -221,6 +221,7 @@ func (k *sink) serve(conn net.Conn) {
 		return
 	}
 	var t taken
+	open := false // a MAIL was taken
 	for {
 		line, err := br.ReadString('\n')
 		if err != nil {
@@ -245,8 +246,12 @@ func (k *sink) serve(conn net.Conn) {
 			if k.mail != nil {
 				reply = k.mail(t.from)
 			}
+			open = strings.HasPrefix(reply, "250")
 		case "RCPT":
-			if k.rcpt != nil {
+			switch {
+			case !open:
+				reply = "503 5.5.1 MAIL first"
+			case k.rcpt != nil:
 				reply = k.rcpt(len(t.to), path(line))
 			}
 			if strings.HasPrefix(reply, "250") {
@@ -254,7 +259,10 @@ func (k *sink) serve(conn net.Conn) {
 			}
 		case "DATA":
 			reply = "354 go"
-			if k.data != nil {
+			switch {
+			case len(t.to) == 0:
+				reply = "554 5.5.1 nobody to take it for"
+			case k.data != nil:
 				reply = k.data()
 			}
 			if !say(reply) {

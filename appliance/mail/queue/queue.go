@@ -113,11 +113,23 @@ type Queue struct {
 	dests   map[string]*destination
 }
 
-// flight is the hold on an entry of whoever works on it. Guarded by Queue.mu.
+// flight is the hold on an entry of whoever works on it.
 type flight struct {
-	settling bool // its end is being committed: too late for wishes
+	done chan struct{} // closed when the hold ends
+
+	mu       sync.Mutex // held over a wish being made durable
+	settling bool       // its end is being committed: too late for wishes
 	wish     wish
-	done     chan struct{} // closed when the hold ends
+}
+
+func newFlight() *flight { return &flight{done: make(chan struct{})} }
+
+// settle closes the flight to further wishes and gives the one there is.
+func (f *flight) settle() wish {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settling = true
+	return f.wish
 }
 
 // wish is what an administrator wants of an entry under way.
@@ -313,7 +325,7 @@ func (q *Queue) plan(now time.Time, due []store.QueueEntry) (jobs []*job, cooled
 			d.active++
 		}
 		j.ids = append(j.ids, e.ID)
-		q.busy[e.ID] = &flight{done: make(chan struct{})}
+		q.busy[e.ID] = newFlight()
 	}
 	return jobs, cooled
 }
@@ -322,13 +334,11 @@ func (q *Queue) plan(now time.Time, due []store.QueueEntry) (jobs []*job, cooled
 func (q *Queue) run(ctx context.Context, j *job) {
 	defer q.Kick()
 	defer func() {
+		q.letGo(j.ids...)
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.running--
 		q.dests[j.dest.Key].active--
-		for _, id := range j.ids {
-			q.letGo(id)
-		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
 	defer cancel()
@@ -343,10 +353,23 @@ func (q *Queue) run(ctx context.Context, j *job) {
 	}
 }
 
-// letGo ends the hold on an entry. Queue.mu is held.
-func (q *Queue) letGo(id store.QueueID) {
-	close(q.busy[id].done)
-	delete(q.busy, id)
+// flight gives who works on an entry; nil where nobody does.
+func (q *Queue) flight(id store.QueueID) *flight {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.busy[id]
+}
+
+// letGo ends the hold on entries.
+func (q *Queue) letGo(ids ...store.QueueID) {
+	for _, id := range ids {
+		f := q.flight(id)
+		f.settle()
+		q.mu.Lock()
+		delete(q.busy, id)
+		q.mu.Unlock()
+		close(f.done)
+	}
 }
 
 // load reads the job's entries again, now that nobody else changes them: the

@@ -51,10 +51,10 @@ func (e *ending) keep(c *copyOf, ev Event) {
 // settle makes the outcome of an attempt durable.
 func (q *Queue) settle(ctx context.Context, copies []*copyOf) {
 	now := time.Now()
-	wishes := q.settling(copies)
 	var end ending
 	var failed []*copyOf
-	for i, c := range copies {
+	for _, c := range copies {
+		wish := q.flight(c.entry.ID).settle()
 		ev := c.event(now)
 		f := c.failure
 		switch {
@@ -62,10 +62,8 @@ func (q *Queue) settle(ctx context.Context, copies []*copyOf) {
 			ev.Kind, ev.Host, ev.Reply = trace.Sent, c.host, c.reply
 			end.remove(c, ev)
 			continue
-		case wishes[i] == wishDelete: // removed and recorded already; again, should that have failed
-			end.changes = append(end.changes, store.QueueChange{ID: c.entry.ID})
-			continue
-		case f == nil: // cut off: due again as it was
+		case wish == wishDelete, // gone already
+			f == nil: // cut off: due again as it was
 			continue
 		}
 		c.rec.Last = f
@@ -74,7 +72,7 @@ func (q *Queue) settle(ctx context.Context, copies []*copyOf) {
 		case f.Permanent || c.rec.Undeliverable || !again:
 			failed = append(failed, c)
 		default:
-			if wishes[i] == wishHold {
+			if wish == wishHold {
 				c.rec.Held, due = true, heldUntil
 			}
 			c.entry.Due = due
@@ -88,19 +86,6 @@ func (q *Queue) settle(ctx context.Context, copies []*copyOf) {
 	if len(end.changes) > 0 {
 		q.commit(ctx, &end)
 	}
-}
-
-// settling closes the copies to further wishes and gives those there are.
-func (q *Queue) settling(copies []*copyOf) []wish {
-	wishes := make([]wish, len(copies))
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i, c := range copies {
-		f := q.busy[c.entry.ID]
-		f.settling = true
-		wishes[i] = f.wish
-	}
-	return wishes
 }
 
 func (c *copyOf) event(now time.Time) Event {
