@@ -96,8 +96,8 @@ func TestQuotaIsExactUnderConcurrency(t *testing.T) {
 // A body goes with its last reference, whatever that was.
 func TestBodiesGoWithTheirLastReference(t *testing.T) {
 	ctx := context.Background()
-	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	s := open(t, Options{Now: func() time.Time { return now }})
+	clock := newClock(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	s := open(t, Options{Now: clock.now})
 	a, b := newAccount(t, s), newAccount(t, s)
 	sp := spooled(t, s, message(1, 5000))
 	r, err := s.Deliver(ctx, Delivery{Body: sp, Placements: []Placement{{Account: a}, {Account: b}, {Account: a, Name: "Archive"}},
@@ -127,8 +127,8 @@ func TestBodiesGoWithTheirLastReference(t *testing.T) {
 		{func() error { return s.QueueUpdate(ctx, QueueChange{ID: r.Queued[0]}) }, true},
 		{func() error { return s.DeleteAccount(ctx, b, nil) }, true},
 		{expunge(r.Placed[2]), true}, // restorable
-		{func() error { now = now.Add(13 * 24 * time.Hour); return nil }, true},
-		{func() error { now = now.Add(2 * 24 * time.Hour); return nil }, false},
+		{func() error { clock.add(13 * 24 * time.Hour); return nil }, true},
+		{func() error { clock.add(2 * 24 * time.Hour); return nil }, false},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)
@@ -187,8 +187,8 @@ func TestSpooledBodiesAreNotLeftBehind(t *testing.T) {
 // are refused rather than told in part.
 func TestChangesAreKeptForTheirTime(t *testing.T) {
 	ctx := context.Background()
-	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	s := open(t, Options{Now: func() time.Time { return now }, ChangesFor: 10 * 24 * time.Hour})
+	clock := newClock(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	s := open(t, Options{Now: clock.now, ChangesFor: 10 * 24 * time.Hour})
 	acct := newAccount(t, s)
 	var box MailboxID
 	var states []ModSeq // at the end of each day
@@ -203,7 +203,7 @@ func TestChangesAreKeptForTheirTime(t *testing.T) {
 			}
 			states[day] = seq
 		}
-		now = now.Add(24 * time.Hour)
+		clock.add(24 * time.Hour)
 	}
 	if err := s.Sweep(ctx); err != nil {
 		t.Fatal(err)

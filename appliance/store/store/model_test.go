@@ -65,7 +65,7 @@ type model struct {
 	t        *rapid.T
 	dir      string
 	s        *Store
-	now      time.Time
+	clock    *clock
 	bodies   [][]byte
 	accounts []*modelAccount
 	queue    map[QueueID]*modelQueue
@@ -82,7 +82,7 @@ func TestModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		m := &model{t: rt, dir: dir, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		m := &model{t: rt, dir: dir, clock: newClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 			queue: map[QueueID]*modelQueue{}, docs: map[string]string{}, validity: map[string]uint32{}}
 		m.open()
 		defer func() {
@@ -107,7 +107,7 @@ func TestModel(t *testing.T) {
 }
 
 func (m *model) open() {
-	s, err := Open(context.Background(), m.dir, Options{Small: true, Now: func() time.Time { return m.now }})
+	s, err := Open(context.Background(), m.dir, Options{Small: true, Now: m.clock.now})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func (m *model) deliver(t *rapid.T) {
 		d.Placements = append(d.Placements, Placement{Account: a.id, Name: name, Flags: drawFlags(t)})
 	}
 	for range rapid.IntRange(0, 1).Draw(t, "queued") {
-		d.Queue = append(d.Queue, QueueEntry{Recipient: "x@example.net", Due: m.now, Data: []byte("new")})
+		d.Queue = append(d.Queue, QueueEntry{Recipient: "x@example.net", Due: m.clock.now(), Data: []byte("new")})
 	}
 	sp, err := m.s.Spool(ctx)
 	if err != nil {
@@ -273,7 +273,7 @@ func (m *model) deliver(t *rapid.T) {
 		b.next++
 	}
 	for _, id := range r.Queued {
-		m.queue[id] = &modelQueue{body: n, due: m.now, data: "new"}
+		m.queue[id] = &modelQueue{body: n, due: m.clock.now(), data: "new"}
 	}
 }
 
@@ -512,7 +512,7 @@ func (m *model) queueOp(t *rapid.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q.Due = m.now.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "minutes")) * time.Minute)
+		q.Due = m.clock.now().Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "minutes")) * time.Minute)
 		q.Data = []byte("again")
 		q.Attempts++
 		c.Entry = &q
@@ -635,7 +635,7 @@ func (m *model) undelete(t *rapid.T) {
 
 // remember keeps how a mailbox and its account are now.
 func (m *model) remember(t *rapid.T) {
-	m.now = m.now.Add(time.Second)
+	m.clock.add(time.Second)
 	a := m.account(t)
 	_, b := m.box(t, a)
 	box, err := m.s.Mailbox(context.Background(), b.id)
@@ -791,17 +791,17 @@ func (m *model) compareQueue(t *rapid.T) {
 	}
 	var due int
 	for _, q := range m.queue {
-		if !q.due.After(m.now) {
+		if !q.due.After(m.clock.now()) {
 			due++
 		}
 	}
-	next, err := m.s.QueueDue(ctx, m.now, 0, func(QueueEntry) error { due--; return nil })
+	next, err := m.s.QueueDue(ctx, m.clock.now(), 0, func(QueueEntry) error { due--; return nil })
 	if err != nil || due != 0 {
 		t.Fatalf("%d due entries too few: %v", due, err)
 	}
 	var wantNext time.Time
 	for _, q := range m.queue {
-		if q.due.After(m.now) && (wantNext.IsZero() || q.due.Before(wantNext)) {
+		if q.due.After(m.clock.now()) && (wantNext.IsZero() || q.due.Before(wantNext)) {
 			wantNext = q.due
 		}
 	}

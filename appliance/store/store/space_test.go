@@ -156,8 +156,8 @@ func TestSmallDisk(t *testing.T) {
 		}
 	})
 	ctx := context.Background()
-	now := time.Now()
-	s := openDir(t, filepath.Join(dir, "store"), Options{MinFree: 64 << 20, Reserve: 8 << 20, Now: func() time.Time { return now }})
+	clock := newClock(time.Now())
+	s := openDir(t, filepath.Join(dir, "store"), Options{MinFree: 64 << 20, Reserve: 8 << 20, Now: clock.now})
 	defer closeChecked(t, s)
 	acct := newAccount(t, s)
 	noise, source := make([]byte, 1<<20), rand.NewChaCha8([32]byte{}) // does not compress
@@ -193,7 +193,7 @@ func TestSmallDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	// They stay restorable, but the disk is short: the oldest go first.
-	now = now.Add(time.Hour)
+	clock.add(time.Hour)
 	if err := s.spaceKeeper(ctx); err != nil {
 		t.Fatal(err)
 	}

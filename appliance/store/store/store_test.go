@@ -7,9 +7,23 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// clock is a clock that tests set.
+type clock struct{ ns atomic.Int64 }
+
+func newClock(t time.Time) *clock {
+	c := &clock{}
+	c.ns.Store(t.UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time { return time.Unix(0, c.ns.Load()).UTC() }
+
+func (c *clock) add(d time.Duration) { c.ns.Add(int64(d)) }
 
 func open(t testing.TB, o Options) *Store {
 	t.Helper()
