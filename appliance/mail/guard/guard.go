@@ -199,6 +199,9 @@ type conn struct {
 	release func()
 }
 
+// NetConn is the connection that is counted, for socket options.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // Close closes the connection and frees its place.
 func (c *conn) Close() error {
 	err := c.Conn.Close()

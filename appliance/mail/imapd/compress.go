@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/flate"
+
+	"pillarbox/appliance/mail/imapd/inflate"
 )
 
 // squasher writes compressed (RFC 4978). Each buffer is compressed by itself
@@ -39,7 +41,7 @@ func (c *conn) cmdCompress(_ context.Context, cl *call) error {
 	}
 	ahead := bytes.Clone(c.dec.Unread())
 	c.compressed = true
-	c.dec.SetSource(flate.NewReader(io.MultiReader(bytes.NewReader(ahead), c.wire)))
+	c.dec.SetSource(inflate.NewReader(io.MultiReader(bytes.NewReader(ahead), c.wire)))
 	c.enc.SetDestination(&squasher{c.wire})
 	return errAnswered
 }

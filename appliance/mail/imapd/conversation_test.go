@@ -327,16 +327,20 @@ func (b *bench) load(who, mailbox, mbox string) {
 
 // deflate compresses from here on.
 func (c *client) deflate() {
-	w, err := flate.NewWriter(c.nc, flate.BestSpeed)
-	if err != nil {
+	d := &deflated{Conn: c.nc}
+	var err error
+	if d.w, err = flate.NewWriter(&d.b, flate.BestSpeed); err != nil {
 		c.t.Fatal(err)
 	}
-	c.nc = &deflated{c.nc, w}
+	c.nc = d
 	c.r = bufio.NewReader(flate.NewReader(c.r))
 }
 
+// deflated sends each Write in one piece: the server may answer before it has
+// taken all of what ends a block.
 type deflated struct {
 	net.Conn
+	b bytes.Buffer
 	w *flate.Writer
 }
 
@@ -344,7 +348,11 @@ func (d *deflated) Write(p []byte) (int, error) {
 	if _, err := d.w.Write(p); err != nil {
 		return 0, err
 	}
-	return len(p), d.w.Flush()
+	if err := d.w.Flush(); err != nil {
+		return 0, err
+	}
+	_, err := d.b.WriteTo(d.Conn)
+	return len(p), err
 }
 
 // unescape replaces \xNN, for bytes a text file should not hold.

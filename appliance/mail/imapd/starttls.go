@@ -47,7 +47,7 @@ func (c *conn) cmdStartTLS(ctx context.Context, cl *call) error {
 	}
 	st := t.ConnectionState()
 	c.tls = &st
-	c.wire = &wire{c: c, nc: t}
+	c.wire = newWire(c, t)
 	c.dec.SetSource(c.wire)
 	c.enc.SetDestination(c.wire)
 	return errAnswered
