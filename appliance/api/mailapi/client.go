@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -159,9 +160,12 @@ func (c *Client) Check(ctx context.Context, r CheckRequest, progress func(Progre
 	for {
 		var l CheckLine
 		err := dec.Decode(&l)
+		var broken *net.OpError
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, wire.Unavailable("maild ended before the check did")
+		case errors.As(err, &broken) && ctx.Err() == nil:
+			return nil, fmt.Errorf("%w (%v)", wire.Unavailable("maild ended before the check did"), err)
 		case err != nil:
 			return nil, fmt.Errorf("check: read answer: %w", err)
 		case l.Error != nil:

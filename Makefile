@@ -1,0 +1,78 @@
+# `make help` lists the targets. None needs anything done before it but Debian,
+# Go, git and make: host packages are looked for and installed on the way.
+
+BOARD    ?= qemu-x86_64
+FUZZTIME ?= 30s
+# How many power cuts, and from which seed on, `make soak` makes.
+SEEDS    ?= 50
+SEED     ?= 1
+
+export CGO_ENABLED = 0
+
+# Packages whose tests also run under the race detector: those where goroutines
+# share data. The detector needs cgo, and makes tests several times slower.
+RACE = ./appliance/api/... ./appliance/box/... ./appliance/certs/... ./appliance/config/... ./appliance/console/... ./appliance/mail/... ./cmd/qemu/...
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Boards (BOARD=$(BOARD)): $$(ls board/*/board.toml | cut -d/ -f2 | tr '\n' ' ')"
+
+.PHONY: host
+host: ## install the host packages that are missing
+	@scripts/host-packages.sh
+
+.PHONY: run
+run: host ## build, make the image, boot it in QEMU with the console on this terminal
+	go run ./cmd/mkimage -board $(BOARD) -no-zst
+	go run ./cmd/qemu -board $(BOARD)
+
+.PHONY: dev
+dev: ## maild on this machine, without a VM, data under build/dev
+	@mkdir -p build/dev
+	go run ./cmd/maild --dev --data build/dev --port-offset 20000
+
+.PHONY: image
+image: host ## the flashable image: build/BOARD/pillarbox-VERSION.img, .img.zst, SHA256SUMS
+	go run ./cmd/mkimage -board $(BOARD)
+
+.PHONY: test
+test: host check test-unit test-vm ## everything CI runs
+
+.PHONY: test-unit
+test-unit: ## the tests that need no VM, with the race detector where goroutines share data
+	go test $$(go list ./... | grep -vxF "$$(go list $(RACE))")
+	CGO_ENABLED=1 go test -race $(RACE)
+
+.PHONY: test-vm
+test-vm: host ## the tests that boot images in QEMU, and that builds are reproducible
+	go test -tags vm -p 1 -timeout 30m -v ./image ./cmd/qemu/...
+
+.PHONY: soak
+soak: host ## what is too long for CI: SEEDS power cuts from SEED on
+	PILLARBOX_SEED=$(SEED) PILLARBOX_SEEDS=$(SEEDS) go test -tags vm -timeout 0 -v -run PowerCut ./cmd/qemu/vmtest
+
+.PHONY: bench
+bench: ## measure maild beside Postfix and Dovecot on this machine
+	@mkdir -p build/bin
+	go build -o build/bin/ ./cmd/maild ./cmd/maild/bench
+	build/bin/bench
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: fmt
+fmt: ## format the sources
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: check lint
+check: ## format, vet, and what the linters say
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	go vet -tags vm ./image ./cmd/qemu/...
+lint: check
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf build
