@@ -1,0 +1,16 @@
+// Package maild puts the mail service together: the store, the directory of
+// people, the delivery pipeline, the queue, the protocol servers and the
+// administration API, in one process.
+//
+// Invariants:
+//   - A port is open only while everything behind it works; Serving is said
+//     once all of them are.
+//   - Things start in the order they need each other and stop in the reverse
+//     one: first no new connections, then goodbyes to clients, then the queue,
+//     the API, and the store at last. What was answered with 250 or OK before
+//     is durable by then.
+//   - The provisioning file is removed once all of it is applied, and applied
+//     again from its beginning where that was cut short.
+//
+// On disk: DATA/store is the store; STATE/certs the certificates.
+package maild
