@@ -1,0 +1,72 @@
+package clock
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+)
+
+func TestAgree(t *testing.T) {
+	ms := time.Millisecond
+	for _, tt := range []struct {
+		name    string
+		offsets []time.Duration
+		want    time.Duration
+		fails   bool
+	}{
+		{"one", []time.Duration{40 * ms}, 40 * ms, false},
+		{"a liar is outvoted", []time.Duration{10 * ms, time.Hour, 12 * ms}, 12 * ms, false},
+		{"no majority", []time.Duration{0, time.Hour}, 0, true},
+		{"none", nil, 0, true},
+	} {
+		var answers []Answer
+		for _, o := range tt.offsets {
+			answers = append(answers, Answer{Offset: o})
+		}
+		answers = append(answers, Answer{Err: errors.New("timeout")})
+		got, err := agree(answers)
+		if (err != nil) != tt.fails || err == nil && got.Offset != tt.want {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+	}
+}
+
+func TestFollow(t *testing.T) {
+	var offset, stepped, slewed time.Duration
+	var fails error
+	f := &Follower{
+		Servers: func() []string { return []string{"a", "b", "c"} },
+		Ask:     func(context.Context, string) (time.Duration, error) { return offset, fails },
+		Step:    func(d time.Duration) error { stepped += d; return nil },
+		Slew:    func(d time.Duration) error { slewed += d; return nil },
+		Log:     slog.New(slog.DiscardHandler),
+	}
+	now := time.Now()
+	fails = errors.New("no route")
+	f.once(t.Context(), now)
+	if f.State().Synced {
+		t.Error("in step without an answer")
+	}
+	fails, offset = nil, 3*time.Hour
+	f.once(t.Context(), now)
+	if s := f.State(); !s.Synced || stepped != 3*time.Hour || slewed != 0 {
+		t.Errorf("at boot: %+v, stepped %v, slewed %v", s, stepped, slewed)
+	}
+	offset = 20 * time.Millisecond
+	f.once(t.Context(), now)
+	if slewed != offset || stepped != 3*time.Hour {
+		t.Errorf("later: stepped %v, slewed %v", stepped, slewed)
+	}
+	offset = time.Hour
+	f.once(t.Context(), now)
+	if s := f.State(); stepped != 3*time.Hour || s.Problem == "" {
+		t.Errorf("a large error while running: stepped %v, %+v", stepped, s)
+	}
+	fails = errors.New("no route")
+	f.once(t.Context(), now.Add(4*askEvery))
+	if f.State().Synced {
+		t.Error("in step though nobody has answered for long")
+	}
+}

@@ -1,0 +1,379 @@
+// Package machine is the manager of the machine behind boxd: its name, time
+// zone, network, clock, disks and power, and the provisioning file it is set up
+// by.
+//
+// Settings are kept in STATE/box.json, written whole; the file does not exist
+// before something was set. A provisioning file is found on the boot volume or
+// on a USB stick; its part for the machine is applied here, the file handed to
+// maild, and what was applied remembered by its digest in STATE/provisioned, so
+// that a stick left in the box changes nothing at the next start.
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/box/clock"
+	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/netcfg"
+	"pillarbox/appliance/config"
+)
+
+// Defaults where nothing is set.
+const (
+	defaultHostname = "pillarbox"
+	defaultTimezone = "UTC"
+)
+
+// defaultTimeServers are asked where neither settings nor leases name any.
+func defaultTimeServers() []string {
+	return []string{"0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org", "3.pool.ntp.org"}
+}
+
+// Network is what configures the interfaces; netcfg.Manager is one.
+type Network interface {
+	Run(ctx context.Context)
+	Set(settings boxapi.Network)
+	Status() ([]boxapi.Interface, []string, error)
+}
+
+// Config says where things are.
+type Config struct {
+	Root      string // "/", another folder for tests
+	State     string // the state volume
+	ESP       string // where the boot volume is mounted
+	Provision string // where maild looks for its provisioning file
+	Owner     int    // uid and gid of maild; -1: nobody's (tests)
+	Version   string
+	Init      initapi.Service
+	Log       *slog.Logger
+}
+
+// Manager is the boxapi.Service.
+type Manager struct {
+	cfg       Config
+	network   Network
+	clock     *clock.Follower
+	netTimes  func() []string // time servers of leases
+	mu        sync.Mutex
+	settings  boxapi.Settings
+	provision boxapi.Provision
+}
+
+var _ boxapi.Service = (*Manager)(nil)
+
+// New reads the settings. network may be nil in tests.
+func New(cfg Config) (*Manager, error) {
+	m := &Manager{cfg: cfg, provision: boxapi.Provision{State: boxapi.ProvisionNone}}
+	raw, err := os.ReadFile(m.settingsFile())
+	if err == nil {
+		err = json.Unmarshal(raw, &m.settings)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// The box comes up by DHCP rather than not at all, and the file stays
+		// for somebody to look at.
+		cfg.Log.Error("the settings of the machine cannot be read; going on without", "error", err)
+		m.settings = boxapi.Settings{}
+	}
+	return m, nil
+}
+
+func (m *Manager) settingsFile() string { return filepath.Join(m.cfg.State, "box.json") }
+func (m *Manager) path(parts ...string) string {
+	return filepath.Join(append([]string{m.cfg.Root}, parts...)...)
+}
+func (m *Manager) Current() boxapi.Settings { m.mu.Lock(); defer m.mu.Unlock(); return m.settings }
+
+// Start applies the settings and the provisioning file where there is one.
+func (m *Manager) Start(ctx context.Context) {
+	m.provisionFrom(ctx)
+	if err := m.apply(m.Current()); err != nil {
+		m.cfg.Log.Error("settings could not be applied", "error", err)
+	}
+}
+
+// Run configures the network and follows the clock until ctx ends.
+func (m *Manager) Run(ctx context.Context) {
+	n := netcfg.New(netcfg.Config{
+		Kernel:      netcfg.Linux{Sys: "/sys", Proc: "/proc"},
+		DHCP:        func(l netcfg.Link) netcfg.Exchange { return &netcfg.Client{Interface: l.Name, Hostname: m.hostname} },
+		SetResolver: func(r netcfg.Resolver) error { return netcfg.WriteResolvConf(m.path("etc/resolv.conf"), r) },
+		Changed:     func() {},
+		Log:         m.cfg.Log.With("part", "network"),
+	}, m.Current().Network)
+	f := &clock.Follower{Servers: m.timeServers, Log: m.cfg.Log.With("part", "clock")}
+	m.mu.Lock()
+	m.network, m.clock = n, f
+	m.netTimes = func() []string {
+		var list []string
+		for _, a := range n.TimeServers() {
+			list = append(list, a.String())
+		}
+		return list
+	}
+	m.mu.Unlock()
+	var all sync.WaitGroup
+	all.Go(func() { n.Run(ctx) })
+	all.Go(func() { f.Run(ctx) })
+	all.Go(func() { m.watchProvision(ctx) })
+	all.Wait()
+}
+
+func (m *Manager) hostname() string {
+	if h := m.Current().Hostname; h != "" {
+		return h
+	}
+	return defaultHostname
+}
+
+// timeServers are those of the settings, else of the leases, else the pool.
+func (m *Manager) timeServers() []string {
+	m.mu.Lock()
+	set, leased := m.settings.NTP, m.netTimes
+	m.mu.Unlock()
+	if len(set) > 0 {
+		return set
+	}
+	if leased != nil {
+		if list := leased(); len(list) > 0 {
+			return list
+		}
+	}
+	return defaultTimeServers()
+}
+
+// Settings tells what is set.
+func (m *Manager) Settings(context.Context) (*boxapi.Settings, error) {
+	s := m.Current()
+	return &s, nil
+}
+
+// SetSettings checks, keeps and applies.
+func (m *Manager) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Settings, error) {
+	s, err := check(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.keep(s); err != nil {
+		return nil, err
+	}
+	return &s, m.apply(s)
+}
+
+// keep writes the settings and tells the network of a change.
+func (m *Manager) keep(s boxapi.Settings) error {
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(m.settingsFile(), raw, 0o600); err != nil {
+		return fmt.Errorf("keep the settings: %w", err)
+	}
+	m.mu.Lock()
+	before, network := m.settings, m.network
+	m.settings = s
+	m.mu.Unlock()
+	if network != nil && !equalNetworks(before.Network, s.Network) {
+		network.Set(s.Network)
+	}
+	return nil
+}
+
+func equalNetworks(a, b boxapi.Network) bool {
+	return a.Mode == b.Mode && a.Interface == b.Interface && a.Address == b.Address && a.Gateway == b.Gateway && slices.Equal(a.DNS, b.DNS)
+}
+
+// check refuses settings that are not right and gives the others in normal form.
+func check(s boxapi.Settings) (boxapi.Settings, error) {
+	var err error
+	value := func(field string, v *string, fn func(string) (string, error)) {
+		if *v == "" || err != nil {
+			return
+		}
+		normal, e := fn(*v)
+		if e != nil {
+			err = wire.Invalid(field, "%v", e)
+			return
+		}
+		*v = normal
+	}
+	value("hostname", &s.Hostname, config.Hostname)
+	value("timezone", &s.Timezone, config.Timezone)
+	for i := range s.NTP {
+		value("ntp", &s.NTP[i], config.TimeServer)
+	}
+	n := &s.Network
+	for i := range n.DNS {
+		value("network.dns", &n.DNS[i], config.IP)
+	}
+	switch n.Mode {
+	case "", boxapi.ModeDHCP:
+		n.Mode = boxapi.ModeDHCP
+		n.Address, n.Gateway = "", ""
+	case boxapi.ModeStatic:
+		if n.Address == "" {
+			return s, wire.Invalid("network.address", "is missing")
+		}
+		value("network.address", &n.Address, config.InterfaceAddress)
+		value("network.gateway", &n.Gateway, config.IP)
+	default:
+		return s, wire.Invalid("network.mode", "must be dhcp or static")
+	}
+	return s, err
+}
+
+// apply makes name and time zone those of the machine.
+func (m *Manager) apply(s boxapi.Settings) error {
+	name, zone := s.Hostname, s.Timezone
+	if name == "" {
+		name = defaultHostname
+	}
+	if zone == "" {
+		zone = defaultTimezone
+	}
+	var errs []error
+	if m.cfg.Root == "/" {
+		errs = append(errs, unix.Sethostname([]byte(name)))
+	}
+	short, _, _ := strings.Cut(name, ".")
+	hosts := "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 " + name
+	if short != name {
+		hosts += " " + short
+	}
+	errs = append(errs, os.MkdirAll(m.path("etc"), 0o755))
+	errs = append(errs, atomicfile.Write(m.path("etc/hosts"), []byte(hosts+"\n"), 0o644))
+	link := m.path("etc/localtime")
+	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	errs = append(errs, os.Symlink("/usr/share/zoneinfo/"+zone, link))
+	return errors.Join(errs...)
+}
+
+// Timezones lists the names of the time zone database of the box.
+func (m *Manager) Timezones(context.Context) ([]string, error) {
+	root := m.path("usr/share/zoneinfo")
+	list := []string{defaultTimezone}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil || d.IsDir() || name == defaultTimezone {
+			return err
+		}
+		// A zone of a place has a region; the rest are old names and tables.
+		region, _, ok := strings.Cut(name, "/")
+		if ok && slices.Contains(regions(), region) {
+			list = append(list, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("time zones: %w", err)
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// regions of the time zone database that hold places.
+func regions() []string {
+	return []string{"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
+}
+
+// PowerOff hands the wish to init.
+func (m *Manager) PowerOff(ctx context.Context, r boxapi.StopRequest) error {
+	return m.cfg.Init.PowerOff(ctx, initapi.StopRequest(r))
+}
+
+// Reboot hands the wish to init.
+func (m *Manager) Reboot(ctx context.Context, r boxapi.StopRequest) error {
+	return m.cfg.Init.Reboot(ctx, initapi.StopRequest(r))
+}
+
+// Status describes the machine.
+func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
+	m.mu.Lock()
+	s := &boxapi.Status{Version: m.cfg.Version, Timezone: m.settings.Timezone, Provision: m.provision}
+	network, follower := m.network, m.clock
+	m.mu.Unlock()
+	s.Hostname = m.hostname()
+	if s.Timezone == "" {
+		s.Timezone = defaultTimezone
+	}
+	m.describe(s)
+	if st, err := m.cfg.Init.Status(ctx); err == nil {
+		s.BootSeconds = st.BootSeconds
+		s.Data = boxapi.Volume{Mounted: st.Data.Mounted, Size: st.Data.Size, Free: st.Data.Free, Grown: st.Data.Grown}
+	}
+	s.Interfaces = []boxapi.Interface{}
+	if network != nil {
+		list, problems, err := network.Status()
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
+		s.Interfaces = append(s.Interfaces, list...)
+		s.Problems = append(s.Problems, problems...)
+	}
+	s.Clock.Time = time.Now()
+	if follower != nil {
+		c := follower.State()
+		s.Clock.Synced, s.Clock.Source, s.Clock.Offset, s.Clock.LastOK = c.Synced, c.Source, c.Offset.Seconds(), c.LastOK
+		if c.Problem != "" {
+			s.Problems = append(s.Problems, c.Problem)
+		}
+	}
+	return s, nil
+}
+
+// describe fills in what the kernel and the firmware say.
+func (m *Manager) describe(s *boxapi.Status) {
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		s.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		s.Uptime = float64(info.Uptime)
+	}
+	var board struct {
+		Name string `json:"name"`
+	}
+	if raw, err := os.ReadFile(m.path("etc/pillarbox/board.json")); err == nil && json.Unmarshal(raw, &board) == nil {
+		s.Board = board.Name
+	}
+	for _, f := range []string{"sys_vendor", "product_name"} {
+		if raw, err := os.ReadFile(m.path("sys/class/dmi/id", f)); err == nil {
+			s.Machine = strings.TrimSpace(s.Machine + " " + strings.TrimSpace(string(raw)))
+		}
+	}
+	disks, err := disk.Find(m.path("sys"), m.path("dev"))
+	if err != nil {
+		m.cfg.Log.Debug("disks", "error", err)
+	}
+	s.Disks = []boxapi.Disk{}
+	volumes, _ := disk.Choose(disks, "")
+	for _, d := range disks {
+		role := boxapi.RoleOther
+		if volumes.State != nil && volumes.State.Disk == d.Name {
+			role = boxapi.RoleSystem
+		}
+		s.Disks = append(s.Disks, boxapi.Disk{Name: d.Name, Model: d.Model, Serial: d.Serial, Size: d.Size, Removable: d.Removable, Role: role})
+	}
+}

@@ -1,0 +1,195 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/wire"
+)
+
+type fakeInit struct {
+	initapi.Service
+	stopped []string
+}
+
+func (f *fakeInit) Status(context.Context) (*initapi.Status, error) {
+	return &initapi.Status{BootSeconds: 12.5, Data: initapi.Volume{Mounted: true, Size: 100, Free: 60}}, nil
+}
+
+func (f *fakeInit) PowerOff(_ context.Context, r initapi.StopRequest) error {
+	f.stopped = append(f.stopped, "off "+r.Reason)
+	return nil
+}
+
+func newTest(t *testing.T) (*Manager, string) {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"etc/pillarbox", "state/maild", "esp", "usr/share/zoneinfo/Europe", "sys/block", "sys/class/dmi/id", "dev"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, root, "etc/pillarbox/board.json", `{"name": "test-board"}`)
+	write(t, root, "sys/class/dmi/id/sys_vendor", "ACME\n")
+	write(t, root, "sys/class/dmi/id/product_name", "Server 1\n")
+	write(t, root, "usr/share/zoneinfo/Europe/Berlin", "")
+	write(t, root, "usr/share/zoneinfo/EST5EDT", "")
+	return reopen(t, root), root
+}
+
+func reopen(t *testing.T, root string) *Manager {
+	t.Helper()
+	m, err := New(Config{
+		Root: root, State: filepath.Join(root, "state"), ESP: filepath.Join(root, "esp"),
+		Provision: filepath.Join(root, "state/maild/provision.toml"), Owner: -1, Version: "test", Init: &fakeInit{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func write(t *testing.T, root, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, root, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		return "missing: " + err.Error()
+	}
+	return string(raw)
+}
+
+func TestSettingsAreCheckedKeptAndApplied(t *testing.T) {
+	m, root := newTest(t)
+	for _, tt := range []struct {
+		s     boxapi.Settings
+		field string
+	}{
+		{boxapi.Settings{Hostname: "not a name"}, "hostname"},
+		{boxapi.Settings{Timezone: "Mars/Olympus"}, "timezone"},
+		{boxapi.Settings{Network: boxapi.Network{Mode: "magic"}}, "network.mode"},
+		{boxapi.Settings{Network: boxapi.Network{Mode: boxapi.ModeStatic}}, "network.address"},
+		{boxapi.Settings{Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1"}}, "network.address"},
+		{boxapi.Settings{Network: boxapi.Network{DNS: []string{"dns.example.org"}}}, "network.dns"},
+	} {
+		_, err := m.SetSettings(t.Context(), tt.s)
+		var we *wire.Error
+		if !errors.As(err, &we) || we.Field != tt.field {
+			t.Errorf("%+v: %v, want one about %s", tt.s, err, tt.field)
+		}
+	}
+	if s := m.Current(); s.Hostname != "" {
+		t.Errorf("a refused setting is kept: %+v", s)
+	}
+	want := boxapi.Settings{Hostname: "mail.example.org", Timezone: "Europe/Berlin", Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1/24"}}
+	if _, err := m.SetSettings(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if got := reopen(t, root).Current(); got.Hostname != want.Hostname || got.Network.Address != want.Network.Address {
+		t.Errorf("after a restart: %+v", got)
+	}
+	if hosts := read(t, root, "etc/hosts"); !strings.Contains(hosts, "mail.example.org mail\n") {
+		t.Errorf("hosts: %s", hosts)
+	}
+	if link, err := os.Readlink(filepath.Join(root, "etc/localtime")); err != nil || link != "/usr/share/zoneinfo/Europe/Berlin" {
+		t.Errorf("localtime: %s, %v", link, err)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	m, _ := newTest(t)
+	s, err := m.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Hostname != "pillarbox" || s.Timezone != "UTC" || s.Board != "test-board" || s.Machine != "ACME Server 1" || s.BootSeconds != 12.5 || !s.Data.Mounted || s.Kernel == "" {
+		t.Errorf("%+v", s)
+	}
+	zones, err := m.Timezones(t.Context())
+	if err != nil || strings.Join(zones, " ") != "Europe/Berlin UTC" {
+		t.Errorf("zones %v, %v", zones, err)
+	}
+	if err := m.PowerOff(t.Context(), boxapi.StopRequest{Reason: "test"}); err != nil || m.cfg.Init.(*fakeInit).stopped[0] != "off test" {
+		t.Errorf("power off: %v", err)
+	}
+}
+
+const provisioning = "[box]\nhostname = \"mail.example.org\"\nadmin_password = \"admin's own words\"\n[network]\nmode = \"static\"\naddress = \"192.0.2.9/24\"\n"
+
+func TestProvisioning(t *testing.T) {
+	m, root := newTest(t)
+	write(t, root, "esp/pillarbox.toml", provisioning)
+	m.Start(t.Context())
+	if s := m.Current(); s.Hostname != "mail.example.org" || s.Network.Address != "192.0.2.9/24" {
+		t.Errorf("the machine's part: %+v", s)
+	}
+	if got := read(t, root, "state/maild/provision.toml"); got != provisioning {
+		t.Errorf("maild gets %q", got)
+	}
+	if s, err := m.Status(t.Context()); err != nil || s.Provision.State != boxapi.ProvisionPending {
+		t.Errorf("while maild works on it: %+v, %v", s.Provision, err)
+	}
+	// A power cut before maild is done: all of it again.
+	m = reopen(t, root)
+	m.Start(t.Context())
+	if err := os.Remove(filepath.Join(root, "state/maild/provision.toml")); err != nil {
+		t.Fatal(err)
+	}
+	m.watchProvision(t.Context())
+	if s, err := m.Status(t.Context()); err != nil || s.Provision.State != boxapi.ProvisionApplied {
+		t.Errorf("when maild is done: %+v, %v", s.Provision, err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "esp/pillarbox.toml")); err == nil {
+		t.Error("the file with its passwords is still on the boot volume")
+	}
+	if note := read(t, root, "esp/pillarbox.applied"); !strings.Contains(note, "was applied") || strings.Contains(note, "admin's") {
+		t.Errorf("note: %s", note)
+	}
+	// The same file once more, as on a stick that was left in, changes nothing.
+	if _, err := m.SetSettings(t.Context(), boxapi.Settings{Hostname: "other.example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, root, "esp/pillarbox.toml", provisioning)
+	m = reopen(t, root)
+	m.Start(t.Context())
+	if s := m.Current(); s.Hostname != "other.example.org" {
+		t.Errorf("an old file was applied again: %+v", s)
+	}
+}
+
+func TestInvalidProvisioning(t *testing.T) {
+	m, root := newTest(t)
+	write(t, root, "esp/pillarbox.toml", "[box]\nhostname = \"mail.example.org\"\nnonsense = 1\n")
+	m.Start(t.Context())
+	s, err := m.Status(t.Context())
+	if err != nil || s.Provision.State != boxapi.ProvisionInvalid || !strings.Contains(s.Provision.Error, "line 3") {
+		t.Errorf("%+v, %v", s.Provision, err)
+	}
+	if s.Hostname != "pillarbox" {
+		t.Error("a part of an invalid file was applied")
+	}
+	if _, err := os.Stat(filepath.Join(root, "state/maild/provision.toml")); err == nil {
+		t.Error("maild got an invalid file")
+	}
+}
+
+func TestDamagedSettingsDoNotStopTheBox(t *testing.T) {
+	_, root := newTest(t)
+	write(t, root, "state/box.json", "{ not json")
+	if got := reopen(t, root).Current(); got.Hostname != "" {
+		t.Errorf("%+v", got)
+	}
+}

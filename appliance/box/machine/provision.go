@@ -1,0 +1,232 @@
+package machine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/config"
+)
+
+const (
+	// provisionName is the file people write; appliedName takes its place on
+	// the boot volume, without secrets.
+	provisionName = "pillarbox.toml"
+	appliedName   = "pillarbox.applied"
+
+	// maxProvision bounds the file; one with thousands of users is a megabyte.
+	maxProvision = 16 << 20
+
+	// watchEvery is how often maild's copy is looked for.
+	watchEvery = 500 * time.Millisecond
+)
+
+// provisionFrom looks for a provisioning file and applies it: the machine's
+// part here, the rest by handing the file to maild.
+func (m *Manager) provisionFrom(ctx context.Context) {
+	found := false
+	err := m.eachSource(func(source string, raw []byte) error {
+		found = true
+		return m.take(source, raw)
+	})
+	switch {
+	case err != nil:
+		m.cfg.Log.Error("the provisioning file is not applied", "error", err)
+		m.setProvision(boxapi.Provision{State: boxapi.ProvisionInvalid, Source: m.source(), Error: err.Error()})
+	case !found:
+		return
+	}
+}
+
+func (m *Manager) source() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.provision.Source
+}
+
+func (m *Manager) setProvision(p boxapi.Provision) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.provision = p
+}
+
+// eachSource calls fn with each provisioning file there is, up to an error.
+func (m *Manager) eachSource(fn func(source string, raw []byte) error) error {
+	try := func(source, dir string) error {
+		path := filepath.Join(dir, provisionName)
+		st, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", provisionName, source, err)
+		}
+		if st.Size() > maxProvision {
+			return fmt.Errorf("%s on %s has %d octets: larger than any provisioning file", provisionName, source, st.Size())
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", provisionName, source, err)
+		}
+		return fn(source, raw)
+	}
+	if err := try("the boot volume", m.cfg.ESP); err != nil {
+		return err
+	}
+	if m.cfg.Root != "/" {
+		return nil
+	}
+	disks, err := disk.Scan("/sys")
+	if err != nil {
+		return fmt.Errorf("disks: %w", err)
+	}
+	for _, d := range disks {
+		if !d.Removable {
+			continue
+		}
+		parts := d.Partitions
+		if len(parts) == 0 { // a stick formatted as a whole
+			parts = []disk.Partition{{Name: d.Name, Disk: d.Name, Size: d.Size}}
+		}
+		for _, p := range parts {
+			dir := "/run/stick"
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return err
+			}
+			mount, err := disk.MountESP("/dev", p, dir) // any FAT, read-only
+			if err != nil {
+				continue // another file system
+			}
+			err = try("the stick "+d.Name, dir)
+			if uerr := mount.Unmount(); uerr != nil {
+				m.cfg.Log.Warn("a stick stays in use", "error", uerr)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// take applies one file, unless it was applied before.
+func (m *Manager) take(source string, raw []byte) error {
+	sum := sha256.Sum256(raw)
+	digest := hex.EncodeToString(sum[:])
+	seen, err := os.ReadFile(m.appliedFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if strings.Contains(string(seen), digest) {
+		m.setProvision(boxapi.Provision{State: boxapi.ProvisionApplied, Source: source})
+		return nil
+	}
+	m.setProvision(boxapi.Provision{State: boxapi.ProvisionPending, Source: source})
+	p, err := config.ParseProvision(raw)
+	if err != nil {
+		return fmt.Errorf("%s on %s: %w", provisionName, source, err)
+	}
+	s := m.Current()
+	if p.Box.Hostname != "" {
+		s.Hostname = p.Box.Hostname
+	}
+	if p.Box.Timezone != "" {
+		s.Timezone = p.Box.Timezone
+	}
+	if n := p.Network; n.Mode != "" {
+		s.Network = boxapi.Network{Mode: n.Mode, Interface: n.Interface, Address: n.Address, Gateway: n.Gateway, DNS: n.DNS}
+	}
+	if len(p.Network.NTP) > 0 {
+		s.NTP = p.Network.NTP
+	}
+	if s, err = check(s); err != nil {
+		return fmt.Errorf("%s on %s: %w", provisionName, source, err)
+	}
+	if err := m.keep(s); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(m.cfg.Provision), 0o700); err != nil {
+		return err
+	}
+	var options []atomicfile.Option
+	if m.cfg.Owner >= 0 {
+		options = append(options, atomicfile.Owner(m.cfg.Owner, m.cfg.Owner))
+	}
+	if err := atomicfile.Write(m.cfg.Provision, raw, 0o600, options...); err != nil {
+		return fmt.Errorf("hand the provisioning file to the mail service: %w", err)
+	}
+	m.cfg.Log.Info("a provisioning file was found", "source", source)
+	return atomicfile.Write(m.pendingFile(), []byte(digest+"\n"+source+"\n"), 0o600)
+}
+
+func (m *Manager) appliedFile() string { return filepath.Join(m.cfg.State, "provisioned") }
+func (m *Manager) pendingFile() string { return filepath.Join(m.cfg.State, "provision-pending") }
+
+// watchProvision waits for maild to be done with its copy, then remembers the
+// file as applied and takes its secrets from the boot volume.
+func (m *Manager) watchProvision(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	for {
+		pending, err := os.ReadFile(m.pendingFile())
+		if err != nil {
+			return // nothing is pending, or it was seen to
+		}
+		if _, err := os.Stat(m.cfg.Provision); errors.Is(err, fs.ErrNotExist) {
+			if err := m.finishProvision(string(pending)); err != nil {
+				m.cfg.Log.Error("the provisioning file was applied and could not be put away", "error", err)
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// finishProvision puts a file away that is applied. It may be done again after
+// a power cut.
+func (m *Manager) finishProvision(pending string) error {
+	digest, source, _ := strings.Cut(strings.TrimSpace(pending), "\n")
+	before, err := os.ReadFile(m.appliedFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !strings.Contains(string(before), digest) {
+		if err := atomicfile.Write(m.appliedFile(), append(before, (digest+"\n")...), 0o600); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(m.cfg.ESP, provisionName)); err == nil {
+		note := fmt.Sprintf("%s was applied on %s and removed, since it held passwords.\r\nPut a new one here to change the box by file.\r\n", provisionName, time.Now().UTC().Format(time.DateTime+" MST"))
+		replace := func() error {
+			if err := os.WriteFile(filepath.Join(m.cfg.ESP, appliedName), []byte(note), 0o600); err != nil {
+				return err
+			}
+			return os.Remove(filepath.Join(m.cfg.ESP, provisionName))
+		}
+		if m.cfg.Root == "/" {
+			err = disk.Writable(m.cfg.ESP, replace)
+		} else {
+			err = replace()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	m.setProvision(boxapi.Provision{State: boxapi.ProvisionApplied, Source: source})
+	m.cfg.Log.Info("the provisioning file was applied", "source", source)
+	return os.Remove(m.pendingFile())
+}

@@ -1,0 +1,229 @@
+package netcfg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Linux is the Kernel that netlink leads to.
+type Linux struct {
+	Sys  string // "/sys"
+	Proc string // "/proc"
+}
+
+var _ Kernel = Linux{}
+
+func (k Linux) Links() ([]Link, error) {
+	list, err := netlink.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	var links []Link
+	for _, l := range list {
+		a := l.Attrs()
+		if a.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		link := Link{
+			Index:   a.Index,
+			Name:    a.Name,
+			MAC:     a.HardwareAddr.String(),
+			Driver:  k.driver(a.Name),
+			Speed:   k.speed(a.Name),
+			Wired:   a.EncapType == "ether" && (l.Type() == "device" || l.Type() == "veth"),
+			Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+		}
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			return nil, err
+		}
+		for _, addr := range addrs {
+			if p, ok := prefix(addr.IPNet); ok && !p.Addr().IsLinkLocalUnicast() {
+				link.Addresses = append(link.Addresses, p)
+			}
+		}
+		links = append(links, link)
+	}
+	return links, nil
+}
+
+func (k Linux) driver(name string) string {
+	target, err := os.Readlink(filepath.Join(k.Sys, "class/net", name, "device/driver"))
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(target)
+}
+
+func (k Linux) speed(name string) int {
+	b, err := os.ReadFile(filepath.Join(k.Sys, "class/net", name, "speed"))
+	if err != nil {
+		return 0 // without a carrier it cannot be read
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+func (k Linux) Watch(ctx context.Context, changed func()) error {
+	updates := make(chan netlink.LinkUpdate, 16)
+	done := make(chan struct{})
+	defer close(done)
+	var fault error
+	err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
+		ErrorCallback: func(err error) { fault = err },
+	})
+	if err != nil {
+		return err
+	}
+	changed()
+	for {
+		select {
+		case _, ok := <-updates:
+			if !ok {
+				return errors.Join(errors.New("no more link messages"), fault)
+			}
+			changed()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (k Linux) Prepare() error {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	// With this a second interface takes over when the cable of the first is
+	// pulled.
+	path := filepath.Join(k.Proc, "sys/net/ipv4/conf/all/ignore_routes_with_linkdown")
+	return errors.Join(err, os.WriteFile(path, []byte("1"), 0o644))
+}
+
+func (k Linux) Up(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return err
+	}
+	if l.Attrs().Flags&net.FlagUp != 0 {
+		return nil
+	}
+	return netlink.LinkSetUp(l)
+}
+
+func (k Linux) Configure(index int, s Setup, metric int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return err
+	}
+	addr := &netlink.Addr{IPNet: ipNet(s.Address)}
+	if s.Valid > 0 {
+		secs := int(min(s.Valid.Seconds(), math.MaxInt32))
+		addr.ValidLft, addr.PreferedLft = max(secs, 1), max(secs, 1)
+	}
+	if err := netlink.AddrReplace(l, addr); err != nil {
+		return fmt.Errorf("address %v: %w", s.Address, err)
+	}
+	if err := k.clear(l, s.Address); err != nil {
+		return err
+	}
+	var keep []string
+	for _, r := range s.Routes {
+		route := &netlink.Route{LinkIndex: index, Dst: ipNet(r.Dst), Priority: metric, Protocol: unix.RTPROT_DHCP}
+		if r.Gateway.IsValid() {
+			route.Gw = r.Gateway.AsSlice()
+			if !s.Address.Contains(r.Gateway) {
+				// Cloud providers like a router outside the network.
+				route.Flags = int(netlink.FLAG_ONLINK)
+			}
+		} else {
+			route.Scope = netlink.SCOPE_LINK
+		}
+		if err := netlink.RouteReplace(route); err != nil {
+			return fmt.Errorf("route to %v by %v: %w", r.Dst, r.Gateway, err)
+		}
+		keep = append(keep, r.Dst.String())
+	}
+	return k.dropRoutes(l, keep)
+}
+
+func (k Linux) Clear(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return err
+	}
+	return errors.Join(k.dropRoutes(l, nil), k.clear(l, netip.Prefix{}))
+}
+
+// clear takes all IPv4 addresses but keep from l; routes that use them go too.
+func (k Linux) clear(l netlink.Link, keep netip.Prefix) error {
+	addrs, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if p, ok := prefix(a.IPNet); ok && p == keep {
+			continue
+		}
+		if err := netlink.AddrDel(l, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("take away %v: %w", a.IPNet, err)
+		}
+	}
+	return nil
+}
+
+// dropRoutes takes the routes that Configure made from l, but for those to keep.
+func (k Linux) dropRoutes(l netlink.Link, keep []string) error {
+	filter := &netlink.Route{LinkIndex: l.Attrs().Index, Protocol: unix.RTPROT_DHCP}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		dst := ""
+		if r.Dst != nil {
+			if p, ok := prefix(r.Dst); ok {
+				dst = p.String()
+			}
+		} else if r.Gw.To4() != nil {
+			dst = defaultRoute(netip.IPv4Unspecified()).String()
+		} else {
+			dst = defaultRoute(netip.IPv6Unspecified()).String()
+		}
+		if slices.Contains(keep, dst) {
+			continue
+		}
+		if err := netlink.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func prefix(n *net.IPNet) (netip.Prefix, bool) {
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, size := n.Mask.Size()
+	if !ok || size == 0 {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(addr.Unmap(), ones), true
+}

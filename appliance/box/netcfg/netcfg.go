@@ -1,0 +1,364 @@
+// Package netcfg gives the network interfaces of the box their addresses: by
+// DHCPv4 on every wired interface, or a fixed one on one of them. IPv6 is left
+// to the kernel, which takes what routers advertise.
+//
+// The Manager looks at the interfaces whenever the kernel says that one has
+// changed, and keeps a port for each that it configures. A port by DHCP runs a
+// lease loop (RFC 2131 section 4.4): acquire, renew, rebind, begin again when the
+// lease is lost. A cable that is pulled loses nothing; when it is back, the
+// lease is confirmed at once, since it may lead to another network now.
+//
+// Invariants: one IPv4 address an interface, with the lifetime of its lease, so
+// that an address never outlives it, even when this program dies; default routes
+// of several interfaces differ in metric, and those without a carrier are not
+// used; resolv.conf always fits what is configured. Nothing is kept on disk.
+package netcfg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+)
+
+// lookAgain is the longest time between two looks at the interfaces, for
+// changes whose message was lost.
+const lookAgain = 30 * time.Second
+
+// baseMetric and the interface's index make the metric of a default route.
+const baseMetric = 1000
+
+// Link is a network interface as the kernel has it.
+type Link struct {
+	Index     int
+	Name      string
+	MAC       string
+	Driver    string
+	Speed     int  // Mbit/s, 0 if unknown
+	Wired     bool // an Ethernet device of the machine, not one made of others
+	Carrier   bool
+	Addresses []netip.Prefix
+}
+
+// Route leads to Dst by way of Gateway, or directly if that is not valid.
+type Route struct {
+	Dst     netip.Prefix
+	Gateway netip.Addr
+}
+
+// Setup is what an interface is to have.
+type Setup struct {
+	Address netip.Prefix
+	Valid   time.Duration // lifetime of the address, 0: for ever
+	Routes  []Route
+}
+
+// Kernel is what the Manager asks of the system.
+type Kernel interface {
+	// Links lists all interfaces but the loopback.
+	Links() ([]Link, error)
+	// Watch calls changed whenever an interface may have changed, until ctx ends.
+	Watch(ctx context.Context, changed func()) error
+	// Prepare turns on the loopback and what the box wants of the IP stack.
+	Prepare() error
+	// Up turns an interface on.
+	Up(index int) error
+	// Configure makes the IPv4 address and routes of an interface those of s,
+	// and none else.
+	Configure(index int, s Setup, metric int) error
+	// Clear takes all IPv4 addresses and routes from an interface.
+	Clear(index int) error
+}
+
+// Resolver are the name servers and the search domain in use.
+type Resolver struct {
+	Servers []netip.Addr
+	Domain  string
+}
+
+// Config is what a Manager works with. All fields are needed.
+type Config struct {
+	Kernel Kernel
+	// DHCP returns the client for an interface.
+	DHCP func(link Link) Exchange
+	// SetResolver makes r the box's resolver.
+	SetResolver func(r Resolver) error
+	// Changed is called when addresses or name servers have changed. It must
+	// not block.
+	Changed func()
+	Log     *slog.Logger
+}
+
+// Manager configures the interfaces. Its methods may be called from several
+// goroutines.
+type Manager struct {
+	Config
+	wake chan struct{} // look at the interfaces; capacity 1
+
+	mu       sync.Mutex
+	settings boxapi.Network
+	ports    map[int]*port // by index of the interface
+	stale    map[int]bool  // interfaces that earlier settings configured
+	problem  string
+	resolver Resolver // as last set
+}
+
+// New returns a Manager that does nothing before Run.
+func New(cfg Config, settings boxapi.Network) *Manager {
+	return &Manager{Config: cfg, settings: settings, ports: map[int]*port{}, stale: map[int]bool{}, wake: make(chan struct{}, 1)}
+}
+
+// Run configures the interfaces until ctx ends. What is configured then stays.
+func (m *Manager) Run(ctx context.Context) {
+	if err := m.Kernel.Prepare(); err != nil {
+		m.Log.Warn("network", "error", err)
+	}
+	go func() {
+		for ctx.Err() == nil {
+			if err := m.Kernel.Watch(ctx, m.look); err != nil {
+				m.Log.Warn("watching the interfaces", "error", err)
+				sleep(ctx, lookAgain) // looking from time to time goes on
+			}
+		}
+	}()
+	for ctx.Err() == nil {
+		m.reconcile(ctx)
+		t := time.NewTimer(lookAgain)
+		select {
+		case <-m.wake:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.ports {
+		p.stop()
+	}
+}
+
+// look makes Run look at the interfaces soon.
+func (m *Manager) look() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Set changes the settings, which must be checked already. It takes effect
+// soon after.
+func (m *Manager) Set(settings boxapi.Network) {
+	m.mu.Lock()
+	m.settings = settings
+	old := m.ports
+	m.ports = map[int]*port{}
+	for index := range old {
+		m.stale[index] = true
+	}
+	m.mu.Unlock()
+	// Nothing of the old settings may come after something of the new.
+	for _, p := range old {
+		p.stop()
+		<-p.done
+	}
+	m.look()
+}
+
+// reconcile compares the interfaces there are with what is to be.
+func (m *Manager) reconcile(ctx context.Context) {
+	links, err := m.Kernel.Links()
+	if err != nil {
+		m.Log.Warn("network interfaces", "error", err)
+		return
+	}
+	links = slices.DeleteFunc(links, func(l Link) bool { return !l.Wired })
+	slices.SortFunc(links, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range links {
+		// Without this an interface has no carrier to tell of.
+		if err := m.Kernel.Up(l.Index); err != nil {
+			m.Log.Warn("network interface", "name", l.Name, "error", err)
+		}
+	}
+	wanted := m.wanted(links)
+	for index, p := range m.ports {
+		if !slices.ContainsFunc(wanted, func(l Link) bool { return l.Index == index }) {
+			p.stop()
+			delete(m.ports, index)
+			m.Log.Info("interface is gone", "name", p.link.Name)
+		}
+	}
+	for _, l := range wanted {
+		delete(m.stale, l.Index)
+		p := m.ports[l.Index]
+		if p == nil {
+			p = newPort(m, l)
+			m.ports[l.Index] = p
+			p.start(ctx)
+		}
+		p.setCarrier(l.Carrier)
+	}
+	for index := range m.stale {
+		delete(m.stale, index)
+		if err := m.Kernel.Clear(index); err != nil {
+			m.Log.Warn("clear address", "error", err)
+		}
+	}
+	m.updateResolver()
+}
+
+// wanted returns those of links, all wired and by name, that are to be
+// configured, and notes why none is. m.mu is held.
+func (m *Manager) wanted(links []Link) []Link {
+	m.problem = ""
+	if len(links) == 0 {
+		m.problem = "no network interface was found: is its driver or firmware missing?"
+		return nil
+	}
+	name := m.settings.Interface
+	if name != "" {
+		i := slices.IndexFunc(links, func(l Link) bool { return l.Name == name })
+		if i < 0 {
+			m.problem = fmt.Sprintf("the network interface %s of the settings is not there", name)
+			return nil
+		}
+		links = links[i : i+1]
+	}
+	if !slices.ContainsFunc(links, func(l Link) bool { return l.Carrier }) {
+		m.problem = "no network cable is plugged in, or what is at its other end is off"
+	}
+	if m.settings.Mode != boxapi.ModeStatic || name != "" {
+		return links
+	}
+	// A fixed address without a named interface: the one that has it already
+	// keeps it, whatever its carrier does; else the first with a link.
+	for _, fits := range []func(l Link) bool{
+		func(l Link) bool { return m.ports[l.Index] != nil },
+		func(l Link) bool { return l.Carrier },
+	} {
+		if i := slices.IndexFunc(links, fits); i >= 0 {
+			return links[i : i+1]
+		}
+	}
+	return nil
+}
+
+// changed is called by ports whose setup has changed.
+func (m *Manager) changed() {
+	m.mu.Lock()
+	m.updateResolver()
+	m.mu.Unlock()
+	m.Changed()
+}
+
+// updateResolver sets the resolver to what settings and leases say. m.mu is held.
+func (m *Manager) updateResolver() {
+	var r Resolver
+	add := func(a netip.Addr) {
+		if a.IsValid() && !slices.Contains(r.Servers, a) {
+			r.Servers = append(r.Servers, a)
+		}
+	}
+	for _, s := range m.settings.DNS {
+		a, _ := netip.ParseAddr(s)
+		add(a)
+	}
+	for _, p := range m.byName() {
+		lease := p.lease()
+		if lease == nil {
+			continue
+		}
+		if len(m.settings.DNS) == 0 {
+			for _, a := range lease.DNS {
+				add(a)
+			}
+		}
+		if r.Domain == "" {
+			r.Domain = lease.Domain
+		}
+	}
+	if slices.Equal(r.Servers, m.resolver.Servers) && r.Domain == m.resolver.Domain {
+		return
+	}
+	if err := m.SetResolver(r); err != nil {
+		m.Log.Error("name servers cannot be set", "error", err)
+		return
+	}
+	m.resolver = r
+}
+
+// byName returns the ports in the order of their names. m.mu is held.
+func (m *Manager) byName() []*port {
+	var list []*port
+	for _, p := range m.ports {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *port) int { return strings.Compare(a.link.Name, b.link.Name) })
+	return list
+}
+
+// TimeServers returns the time servers that leases name.
+func (m *Manager) TimeServers() []netip.Addr {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []netip.Addr
+	for _, p := range m.byName() {
+		if l := p.lease(); l != nil {
+			list = append(list, l.NTP...)
+		}
+	}
+	return list
+}
+
+// Status describes the wired interfaces by name, and what is wrong, if anything.
+func (m *Manager) Status() (list []boxapi.Interface, problems []string, err error) {
+	links, err := m.Kernel.Links()
+	if err != nil {
+		return nil, nil, fmt.Errorf("network interfaces: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range links {
+		if !l.Wired {
+			continue
+		}
+		i := boxapi.Interface{Name: l.Name, MAC: l.MAC, Driver: l.Driver, Speed: l.Speed, Link: l.Carrier, Addresses: []string{}}
+		for _, a := range l.Addresses {
+			i.Addresses = append(i.Addresses, a.String())
+		}
+		if p := m.ports[l.Index]; p != nil {
+			problems = append(problems, p.describe(&i)...)
+			for _, a := range m.resolver.Servers {
+				i.DNS = append(i.DNS, a.String())
+			}
+		}
+		list = append(list, i)
+	}
+	slices.SortFunc(list, func(a, b boxapi.Interface) int { return strings.Compare(a.Name, b.Name) })
+	if m.problem != "" {
+		problems = append(problems, m.problem)
+	}
+	return list, problems, nil
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// errNoAddress is the fault of settings that were not checked.
+var errNoAddress = errors.New("the settings have no valid address")

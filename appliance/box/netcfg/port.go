@@ -1,0 +1,181 @@
+package netcfg
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+)
+
+// port is one interface that the Manager configures.
+type port struct {
+	m        *Manager
+	link     Link
+	settings boxapi.Network
+
+	cancel context.CancelFunc
+	done   chan struct{}
+	back   chan struct{} // the carrier came back; capacity 1
+
+	mu      sync.Mutex
+	carrier bool
+	setup   Setup
+	leased  *Lease
+	since   time.Time
+	fault   error
+}
+
+// newPort returns a port for link by the settings of now. m.mu is held.
+func newPort(m *Manager, link Link) *port {
+	return &port{m: m, link: link, settings: m.settings, done: make(chan struct{}), back: make(chan struct{}, 1)}
+}
+
+func (p *port) start(ctx context.Context) {
+	ctx, p.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(p.done)
+		if p.settings.Mode == boxapi.ModeStatic {
+			p.runStatic(ctx)
+		} else {
+			p.runDHCP(ctx)
+		}
+	}()
+}
+
+// stop ends the port, soon: done is closed when it has ended. Who holds m.mu must
+// not wait for that, since the port may be waiting for m.mu.
+func (p *port) stop() { p.cancel() }
+
+// setCarrier notes whether a carrier is there.
+func (p *port) setCarrier(on bool) {
+	p.mu.Lock()
+	came := on && !p.carrier
+	p.carrier = on
+	p.mu.Unlock()
+	if came {
+		select {
+		case p.back <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// runStatic sets the fixed address, again and again until it is accepted.
+func (p *port) runStatic(ctx context.Context) {
+	s, err := staticSetup(p.settings)
+	for ctx.Err() == nil {
+		if err == nil {
+			err = p.configure(s, nil)
+		}
+		p.setFault(err)
+		if err == nil {
+			return
+		}
+		p.m.Log.Error("fixed address", "interface", p.link.Name, "error", err)
+		sleep(ctx, lookAgain)
+		s, err = staticSetup(p.settings)
+	}
+}
+
+// staticSetup reads checked settings.
+func staticSetup(n boxapi.Network) (Setup, error) {
+	addr, err := netip.ParsePrefix(n.Address)
+	if err != nil {
+		return Setup{}, errNoAddress
+	}
+	s := Setup{Address: addr}
+	if gw, err := netip.ParseAddr(n.Gateway); err == nil {
+		s.Routes = []Route{{Dst: defaultRoute(gw), Gateway: gw}}
+	}
+	return s, nil
+}
+
+// defaultRoute is the destination of everything, in the family of gw.
+func defaultRoute(gw netip.Addr) netip.Prefix {
+	if gw.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+// runDHCP keeps a lease.
+func (p *port) runDHCP(ctx context.Context) {
+	loop := &leaseLoop{
+		x:    p.m.DHCP(p.link),
+		back: p.back,
+		log:  p.m.Log.With("interface", p.link.Name),
+		bound: func(l *Lease) error {
+			return p.configure(l.setup(), l)
+		},
+		lost:  func() { p.clear() },
+		fault: p.setFault,
+	}
+	loop.run(ctx)
+}
+
+// configure gives the interface its address.
+func (p *port) configure(s Setup, l *Lease) error {
+	if err := p.m.Kernel.Configure(p.link.Index, s, baseMetric+p.link.Index); err != nil {
+		return fmt.Errorf("configure %s: %w", p.link.Name, err)
+	}
+	p.mu.Lock()
+	if p.setup.Address != s.Address {
+		p.since = time.Now()
+		p.m.Log.Info("address", "interface", p.link.Name, "address", s.Address.String())
+	}
+	p.setup, p.leased = s, l
+	p.mu.Unlock()
+	p.m.changed()
+	return nil
+}
+
+// clear takes the address away.
+func (p *port) clear() {
+	if err := p.m.Kernel.Clear(p.link.Index); err != nil {
+		p.m.Log.Warn("clear address", "interface", p.link.Name, "error", err)
+	}
+	p.mu.Lock()
+	p.setup, p.leased, p.since = Setup{}, nil, time.Now()
+	p.mu.Unlock()
+	p.m.changed()
+}
+
+func (p *port) setFault(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = err
+}
+
+// lease returns the present lease, nil if there is none.
+func (p *port) lease() *Lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leased
+}
+
+// describe fills in what the port knows of an interface and returns what is
+// wrong with it.
+func (p *port) describe(i *boxapi.Interface) (problems []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i.Mode = p.settings.Mode
+	if i.Mode == "" {
+		i.Mode = boxapi.ModeDHCP
+	}
+	i.Since = p.since
+	for _, r := range p.setup.Routes {
+		if r.Dst.Bits() == 0 && r.Gateway.IsValid() {
+			i.Gateway = r.Gateway.String()
+		}
+	}
+	if l := p.leased; l != nil {
+		i.Lease = &boxapi.Lease{Server: l.Server.String(), Expires: l.expires()}
+	}
+	if p.fault != nil && i.Link {
+		problems = append(problems, fmt.Sprintf("network on %s: %v", i.Name, p.fault))
+	}
+	return problems
+}

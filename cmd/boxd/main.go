@@ -1,0 +1,74 @@
+// Command boxd manages the machine: name, time zone, network, clock, disks and
+// power. See package machine.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/machine"
+	"pillarbox/appliance/version"
+)
+
+// mailOwner is the uid and gid of maild, which init starts it with.
+const mailOwner = 1000
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "boxd:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	state := flag.String("state", "/state", "`folder` of the state volume")
+	esp := flag.String("esp", "/esp", "`folder` of the boot volume")
+	flag.String("data", "/data", "`folder` of the data volume; init looks after it")
+	provision := flag.String("provision", "/state/maild/provision.toml", "`file` in which maild gets its provisioning")
+	socket := flag.String("socket", boxapi.Socket, "`socket` to serve on")
+	showVersion := flag.Bool("version", false, "print the version and exit")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "Usage: boxd [flags]\n\nManages the machine. Ends on SIGTERM; the network stays as it is.\nExit codes: 0 after SIGTERM, 1 after a failure, 2 for wrong flags.\n\n")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if *showVersion {
+		fmt.Println("boxd", version.String())
+		return nil
+	}
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q: flags only", flag.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, os.Interrupt)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	m, err := machine.New(machine.Config{
+		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
+		Init: initapi.NewClient(initapi.Socket), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	m.Start(ctx)
+	// From here on init starts maild: what it needs is in place.
+	l, err := wire.Listen(*socket, 0o600)
+	if err != nil {
+		return err
+	}
+	var work sync.WaitGroup
+	work.Go(func() { m.Run(ctx) })
+	err = wire.Serve(ctx, l, boxapi.Handler(m), log)
+	stop()
+	work.Wait()
+	return err
+}
