@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,24 +26,27 @@ import (
 )
 
 // people is an Authenticator for tests: the password is "secret".
-type people map[string]store.AccountID
+type people struct {
+	mu  sync.Mutex
+	ids map[string]store.AccountID
+}
 
-func (p people) Authenticate(_ context.Context, login, password string, _ netip.Addr) (*account.User, error) {
+func (p *people) Authenticate(_ context.Context, login, password string, _ netip.Addr) (*account.User, error) {
 	if u := p.user(login); u != nil && password == "secret" {
 		return u, nil
 	}
 	return nil, account.ErrBadCredentials
 }
 
-func (p people) user(login string) *account.User {
-	id, ok := p[strings.ToLower(login)]
-	if !ok {
+func (p *people) user(login string) *account.User {
+	id, err := p.Account(strings.ToLower(login))
+	if err != nil {
 		return nil
 	}
 	return &account.User{Account: id, Address: strings.ToLower(login)}
 }
 
-func (p people) Scram(login string, _ netip.Addr) (*account.ScramKeys, *account.User, error) {
+func (p *people) Scram(login string, _ netip.Addr) (*account.ScramKeys, *account.User, error) {
 	salt := []byte("salt of the test")
 	salted, err := pbkdf2.Key(sha256.New, "secret", salt, 4096, sha256.Size)
 	stored := sha256.Sum256(hmacSHA256(salted, "Client Key"))
@@ -51,24 +55,28 @@ func (p people) Scram(login string, _ netip.Addr) (*account.ScramKeys, *account.
 	}, p.user(login), err
 }
 
-func (p people) ScramResult(string, netip.Addr, bool) {}
+func (p *people) ScramResult(string, netip.Addr, bool) {}
 
-func (p people) VerifyToken(_ context.Context, _, token string, _ netip.Addr) (*account.User, error) {
+func (p *people) VerifyToken(_ context.Context, _, token string, _ netip.Addr) (*account.User, error) {
 	if u := p.user(strings.TrimPrefix(token, "token-of-")); u != nil {
 		return u, nil
 	}
 	return nil, account.ErrBadCredentials
 }
 
-func (p people) Account(address string) (store.AccountID, error) {
-	if id, ok := p[address]; ok {
+func (p *people) Account(address string) (store.AccountID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id, ok := p.ids[address]; ok {
 		return id, nil
 	}
 	return 0, store.ErrNotFound
 }
 
-func (p people) AddressOf(id store.AccountID) (string, bool) {
-	for a, i := range p {
+func (p *people) AddressOf(id store.AccountID) (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for a, i := range p.ids {
 		if i == id {
 			return a, true
 		}
@@ -80,19 +88,19 @@ func (p people) AddressOf(id store.AccountID) (string, bool) {
 type bench struct {
 	t      testing.TB
 	store  *store.Store
-	people people
+	people *people
 	server *Server
 }
 
 func newBench(t testing.TB, set func(*Config)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: storetest.New(t), people: people{}}
+	b := &bench{t: t, store: storetest.New(t), people: &people{ids: map[string]store.AccountID{}}}
 	for _, who := range []string{"ann@example.org", "bob@example.org"} {
 		id, err := b.store.CreateAccount(context.Background(), store.Quota{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.people[who] = id
+		b.setPerson(who, id)
 	}
 	cfg := Config{
 		Store: b.store, Accounts: b.people, Sharing: b.people, Tokens: b.people, Version: "test",
@@ -113,11 +121,20 @@ func newBench(t testing.TB, set func(*Config)) *bench {
 	return b
 }
 
+func (b *bench) setPerson(who string, id store.AccountID) {
+	b.people.mu.Lock()
+	defer b.people.mu.Unlock()
+	b.people.ids[who] = id
+}
+
 // dial connects a client by an in-memory connection.
-func (b *bench) dial() *client {
+func (b *bench) dial() *client { return b.dialIn(b.t) }
+
+// dialIn does so for a test within the bench's.
+func (b *bench) dialIn(t testing.TB) *client {
 	near, far := net.Pipe()
 	go b.server.ServeConn(far)
-	return newClient(b.t, near)
+	return newClient(t, near)
 }
 
 // client is the client's end of a conversation.
@@ -364,7 +381,7 @@ func unescape(s string) string {
 	})
 }
 
-func readFile(t *testing.T, name string) string {
+func readFile(t testing.TB, name string) string {
 	b, err := os.ReadFile(filepath.Join("testdata", strings.TrimSpace(name)))
 	if err != nil {
 		t.Fatal(err)

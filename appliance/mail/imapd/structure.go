@@ -24,6 +24,12 @@ func writeEnvelope(e *imapwire.Encoder, v *mimeindex.Envelope) {
 	e.SP().NString(v.InReplyTo).SP().NString(v.MessageID).Byte(')')
 }
 
+// maxAddressList is where an address list of an envelope is cut off, bytes.
+// Clients bound the line they read (Python's imaplib: a million bytes), and one
+// that gives up loses the whole mailbox, not the rest of a list of thousands.
+// All six lists together stay below. The header itself is served whole.
+const maxAddressList = 150_000
+
 // writeAddresses writes an address list. Only the marks of a group have no
 // host, so a mailbox without one has an empty host.
 func writeAddresses(e *imapwire.Encoder, list []mimeindex.Address) {
@@ -32,12 +38,22 @@ func writeAddresses(e *imapwire.Encoder, list []mimeindex.Address) {
 		return
 	}
 	e.Byte('(')
+	left, group := maxAddressList, false
 	for i := range list {
 		a := &list[i]
+		const around = len(`("" "" "" "")`)
+		if left -= len(a.Name) + len(a.Route) + len(a.Mailbox) + len(a.Host) + around; left < 0 {
+			if group {
+				e.Raw("(NIL NIL NIL NIL)")
+			}
+			break
+		}
 		switch a.Kind {
 		case mimeindex.GroupStart:
+			group = true
 			e.Raw("(NIL NIL ").String(a.Mailbox).Raw(" NIL)")
 		case mimeindex.GroupEnd:
+			group = false
 			e.Raw("(NIL NIL NIL NIL)")
 		default:
 			e.Byte('(').NString(a.Name).SP().NString(a.Route).SP().String(a.Mailbox).SP().String(a.Host).Byte(')')
