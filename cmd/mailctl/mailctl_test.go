@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/mail/maild"
+)
+
+// newCtl makes mailctl for a real maild; run gives exit code, output and errors.
+func newCtl(t *testing.T) (run func(stdin string, args ...string) (int, string, string)) {
+	t.Helper()
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "sock")
+	d, err := maild.Open(t.Context(), maild.Config{Data: dir, State: dir, Socket: socket, Listen: "127.0.0.1", AnyPort: true, Small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	client := mailapi.NewClient(socket)
+	t.Cleanup(func() {
+		client.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for {
+		if s, err := client.Status(t.Context()); err == nil && s.Serving {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return func(stdin string, args ...string) (int, string, string) {
+		var out, errs bytes.Buffer
+		c := &ctl{
+			mail: client, box: boxapi.NewClient(filepath.Join(dir, "none")), init: initapi.NewClient(filepath.Join(dir, "none")),
+			socket: socket, in: strings.NewReader(stdin), out: &out, err: &errs,
+		}
+		code := c.run(t.Context(), args)
+		return code, out.String(), errs.String()
+	}
+}
+
+func TestCommands(t *testing.T) {
+	run := newCtl(t)
+	for _, tt := range []struct {
+		line, stdin string
+		code        int
+		out, err    string // parts of what is printed
+	}{
+		{"status", "", 0, "set up            no", ""},
+		{"setup mail.example.org example.org ann@example.org --name Ann", "admin's own words\nann's own words\n", 0, "", ""},
+		{"setup mail.example.org example.org ann@example.org", "admin's own words\nann's own words\n", 1, "", "set up"},
+		{"status", "", 0, "mail.example.org", ""},
+		{"user list", "", 0, "ann@example.org", ""},
+		{"user add bob@example.org --quota 5GB --name Bob", "short\n", 1, "", "password"},
+		{"user add bob@example.org --quota 5GB --name Bob", "bob's own words\n", 0, "", ""},
+		{"user add bob@example.org", "bob's own words\n", 1, "", "bob@example.org"},
+		{"user show bob@example.org", "", 0, "Bob", ""},
+		{"user set bob@example.org --quota 0 --close", "", 0, "", ""},
+		{"user show bob@example.org", "", 0, "closed", ""},
+		{"user show nobody@example.org", "", 1, "", "nobody@example.org"},
+		{"passwd bob@example.org", "other own words\n", 0, "", ""},
+		{"passwd admin", "other own words\n", 0, "", ""},
+		{"domain add example.net", "", 0, "", ""},
+		{"domain list", "", 0, "example.net", ""},
+		{"domain remove example.org", "", 1, "", "example.org"},
+		{"domain remove example.net", "", 0, "", ""},
+		{"alias add info@example.org ann@example.org", "", 0, "", ""},
+		{"alias set info@example.org bob@example.org", "", 0, "", ""},
+		{"alias list", "", 0, "bob@example.org", ""},
+		{"group add all@example.org ann@example.org", "", 0, "", ""},
+		{"group join all@example.org bob@example.org", "", 0, "", ""},
+		{"group list", "", 0, "ann@example.org, bob@example.org", ""},
+		{"group leave all@example.org bob@example.org", "", 0, "", ""},
+		{"group remove all@example.org", "", 0, "", ""},
+		{"alias remove info@example.org", "", 0, "", ""},
+		{"user remove bob@example.org", "", 1, "", "--yes"},
+		{"user remove bob@example.org --yes", "", 0, "", ""},
+		{"queue", "", 0, "LAST ERROR", ""},
+		{"queue retry 5", "", 1, "", "mailctl queue"},
+		{"queue retry five", "", 2, "", "five"},
+		{"settings smart_host=smtp.example.net:587 max_message_size=20MiB", "", 0, "", ""},
+		{"settings", "", 0, "20MiB", ""},
+		{"settings nonsense=1", "", 2, "", "nonsense"},
+		{"settings allow_plaintext_login=perhaps", "", 1, "", "true or false"},
+		{"certificate", "", 0, "mail.example.org", ""},
+		{"certificate --authority", "", 0, "BEGIN CERTIFICATE", ""},
+		{"check --bodies", "", 0, "0 problems", ""},
+		{"events", "", 0, "the box was set up", ""},
+		{"backup --list", "", 0, "", ""},
+		{"services", "", 1, "", "mailctl services"},
+		{"user frobnicate x", "", 2, "", ""},
+		{"user add", "", 2, "", "takes 1 argument"},
+		{"frobnicate", "", 2, "", "frobnicate"},
+		{"", "", 2, "", "command is missing"},
+	} {
+		code, out, errs := run(tt.stdin, strings.Fields(tt.line)...)
+		if code != tt.code || !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.err) {
+			t.Errorf("mailctl %s: %d\n%s%s\nwant %d, %q and %q", tt.line, code, out, errs, tt.code, tt.out, tt.err)
+		}
+	}
+}

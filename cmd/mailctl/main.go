@@ -1,0 +1,253 @@
+// Command mailctl manages the box from a shell, by the same interfaces as the
+// console and the web.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/version"
+	"pillarbox/cmd/mailctl/backupcmd"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitFound  = 3
+)
+
+var (
+	// errUsage is a command line that makes no sense.
+	errUsage = errors.New("see mailctl --help")
+	// errFound is a check that found problems.
+	errFound = errors.New("problems were found")
+)
+
+// ctl is what the commands work with.
+type ctl struct {
+	mail     mailapi.Service
+	box      boxapi.Service
+	init     initapi.Service
+	socket   string
+	in       io.Reader
+	out, err io.Writer
+	json     bool
+	terminal bool // somebody watches err
+	// secret asks for a password without showing it; nil where there is no terminal.
+	secret func(prompt string) (string, error)
+}
+
+// command is one of mailctl's.
+type command struct {
+	name, args, help string
+	run              func(ctx context.Context, c *ctl, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"status", "", "how the box is", status},
+		{"setup", "HOSTNAME DOMAIN ADDRESS", "give a fresh box its name, domain and first mailbox", setup},
+		{"user", "list | add | show | set | remove", "people and their mailboxes", user},
+		{"passwd", "ADDRESS | admin", "give a person, or the administrator, a new password", passwd},
+		{"domain", "list | add | remove", "hosted domains", domain},
+		{"alias", "list | add | set | remove", "further addresses of people", alias},
+		{"group", "list | add | remove | join | leave", "addresses that stand for several people", group},
+		{"queue", "list | retry | drop", "mail on its way out", queue},
+		{"settings", "[NAME=VALUE ...]", "show or change how mail is served", settings},
+		{"certificate", "[--authority]", "the certificate that mail programs see", certificate},
+		{"check", "[--bodies] [--repair]", "verify the mail store", check},
+		{"backup", "...", backupcmd.BackupSynopsis, backups("backup")},
+		{"restore", "...", backupcmd.RestoreSynopsis, backups("restore")},
+		{"verify", "...", backupcmd.VerifySynopsis, backups("verify")},
+		{"events", "", "what happened last", events},
+		{"services", "", "the processes of the box", services},
+		{"log", "[SERVICE]", "the latest lines of a service, or of all", log},
+		{"poweroff", "", "switch the box off in order", powerOff},
+		{"reboot", "", "restart the box in order", reboot},
+	}
+}
+
+func main() { os.Exit(mainCode()) }
+
+func mainCode() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	c := &ctl{in: os.Stdin, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	fs := flag.NewFlagSet("mailctl", flag.ContinueOnError)
+	fs.SetOutput(os.Stderr)
+	fs.StringVar(&c.socket, "socket", cmp.Or(os.Getenv("PILLARBOX_SOCKET"), mailapi.Socket), "`socket` of maild (or $PILLARBOX_SOCKET)")
+	boxSocket := fs.String("boxd", boxapi.Socket, "`socket` of boxd")
+	initSocket := fs.String("init", initapi.Socket, "`socket` of init")
+	fs.BoolVar(&c.json, "json", false, "print JSON")
+	showVersion := fs.Bool("version", false, "print the version and exit")
+	fs.Usage = func() { usage(fs) }
+	switch err := fs.Parse(os.Args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	}
+	if *showVersion {
+		fmt.Println("mailctl", version.String())
+		return exitOK
+	}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		c.secret = func(prompt string) (string, error) {
+			fmt.Fprint(os.Stderr, prompt)
+			raw, err := term.ReadPassword(int(os.Stdin.Fd()))
+			fmt.Fprintln(os.Stderr)
+			return string(raw), err
+		}
+	}
+	c.mail, c.box, c.init = mailapi.NewClient(c.socket), boxapi.NewClient(*boxSocket), initapi.NewClient(*initSocket)
+	return c.run(ctx, fs.Args())
+}
+
+// run runs a command and gives the exit code.
+func (c *ctl) run(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprintln(c.err, "mailctl: a command is missing;", errUsage)
+		return exitUsage
+	}
+	for _, cmd := range commands() {
+		if cmd.name != args[0] {
+			continue
+		}
+		err := cmd.run(ctx, c, args[1:])
+		switch {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+			return exitOK
+		case errors.Is(err, errFound):
+			return exitFound
+		case errors.Is(err, errUsage), errors.Is(err, backupcmd.ErrUsage):
+			fmt.Fprintf(c.err, "mailctl %s %s: %v\n", cmd.name, cmd.args, err)
+			return exitUsage
+		}
+		fmt.Fprintf(c.err, "mailctl %s: %v\n", cmd.name, err)
+		return exitFailed
+	}
+	fmt.Fprintf(c.err, "mailctl: %q is no command; %v\n", args[0], errUsage)
+	return exitUsage
+}
+
+func usage(fs *flag.FlagSet) {
+	w := fs.Output()
+	fmt.Fprint(w, "Usage: mailctl [options] COMMAND ...\n\nCommands:\n")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		fmt.Fprintf(t, "  %s %s\t%s\n", c.name, c.args, c.help)
+	}
+	_ = t.Flush() // a terminal that is gone reads no help
+	fmt.Fprint(w, "\nOptions:\n")
+	fs.PrintDefaults()
+	fmt.Fprint(w, "\nPasswords are asked for on a terminal, else read from standard input, one a line.\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 check found problems.\n")
+}
+
+// flags parses the options of a command; they may stand behind its words.
+func (c *ctl) flags(name string, args []string, define func(*flag.FlagSet), words int) (rest []string, err error) {
+	fs := flag.NewFlagSet("mailctl "+name, flag.ContinueOnError)
+	fs.SetOutput(c.err)
+	define(fs)
+	for {
+		if err := fs.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, errUsage
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		rest = append(rest, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
+	if words >= 0 && len(rest) != words {
+		return nil, fmt.Errorf("%s takes %d arguments, not %d; %w", name, words, len(rest), errUsage)
+	}
+	return rest, nil
+}
+
+// none is the definition of no options.
+func none(*flag.FlagSet) {}
+
+// verb splits a subcommand off, "list" where there is none.
+func verb(args []string) (string, []string) {
+	if len(args) == 0 {
+		return "list", nil
+	}
+	return args[0], args[1:]
+}
+
+func unknown(what string) error { return fmt.Errorf("%q is not known; %w", what, errUsage) }
+
+// password asks for a new password twice on a terminal, or reads a line.
+func (c *ctl) password(whose string) (string, error) {
+	if c.secret == nil {
+		return c.line()
+	}
+	first, err := c.secret("New password for " + whose + ": ")
+	if err != nil {
+		return "", err
+	}
+	again, err := c.secret("The same again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != again {
+		return "", errors.New("the two passwords differ")
+	}
+	return first, nil
+}
+
+// line reads a line of standard input, octet by octet: the next one is for
+// whoever reads next.
+func (c *ctl) line() (string, error) {
+	var b strings.Builder
+	buf := make([]byte, 1)
+	for {
+		n, err := c.in.Read(buf)
+		if n == 1 && buf[0] == '\n' || err == io.EOF && b.Len() > 0 {
+			return strings.TrimSuffix(b.String(), "\r"), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("password on standard input: %w", err)
+		}
+		b.Write(buf[:n])
+	}
+}
+
+// confirmed asks a question that only yes answers with yes. Without a terminal
+// the option --yes has to say so.
+func (c *ctl) confirmed(question string, yes bool) error {
+	if yes {
+		return nil
+	}
+	if c.secret == nil {
+		return errors.New("this cannot be undone: say --yes")
+	}
+	fmt.Fprint(c.err, question, " Type yes: ")
+	answer, err := c.line()
+	if err != nil {
+		return err
+	}
+	if answer != "yes" {
+		return errors.New("nothing was done")
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/config"
+)
+
+func setup(ctx context.Context, c *ctl, args []string) error {
+	var zone, name string
+	rest, err := c.flags("setup", args, func(fs *flag.FlagSet) {
+		fs.StringVar(&zone, "timezone", "", "time `zone`, such as Europe/Berlin")
+		fs.StringVar(&name, "name", "", "`name` of the person with the first mailbox")
+	}, 3)
+	if err != nil {
+		return err
+	}
+	admin, err := c.password("the administrator")
+	if err != nil {
+		return err
+	}
+	first, err := c.password(rest[2])
+	if err != nil {
+		return err
+	}
+	return c.mail.Setup(ctx, mailapi.Setup{
+		Hostname: rest[0], Domain: rest[1], AdminAddress: rest[2], AdminPassword: admin, Timezone: zone,
+		FirstUser: &mailapi.FirstUser{Address: rest[2], Name: name, Password: first},
+	})
+}
+
+func user(ctx context.Context, c *ctl, args []string) error {
+	var name, quota string
+	var admin, yes, close, open bool
+	v, args := verb(args)
+	rest, err := c.flags("user "+v, args, func(fs *flag.FlagSet) {
+		if v == "add" || v == "set" {
+			fs.StringVar(&name, "name", "", "`name` of the person")
+			fs.StringVar(&quota, "quota", "", "storage limit, such as 5GB; 0 for none")
+			fs.BoolVar(&admin, "admin", false, "receives mail for postmaster")
+		}
+		if v == "set" {
+			fs.BoolVar(&close, "close", false, "no more logging in")
+			fs.BoolVar(&open, "open", false, "logging in again")
+		}
+		if v == "remove" {
+			fs.BoolVar(&yes, "yes", false, "do not ask")
+		}
+	}, map[string]int{"list": 0, "add": 1, "show": 1, "set": 1, "remove": 1}[v])
+	if err != nil {
+		return err
+	}
+	given := func(option string) bool {
+		for _, a := range args {
+			if n, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "="); strings.HasPrefix(a, "-") && n == option {
+				return true
+			}
+		}
+		return false
+	}
+	octets := int64(0)
+	if quota != "" && quota != "0" {
+		n, err := config.ParseSize(quota)
+		if err != nil {
+			return fmt.Errorf("quota %w", err)
+		}
+		octets = int64(n)
+	}
+	switch v {
+	case "list":
+		list, err := c.mail.Users(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(list, func(t *tabwriter.Writer) {
+			row(t, "ADDRESS", "NAME", "MESSAGES", "USED", "LIMIT", "NOTES")
+			for _, u := range list {
+				row(t, u.Address, u.Name, u.Messages, size(u.Used), limit(u.Quota), notes(u))
+			}
+		})
+	case "add":
+		password, err := c.password(rest[0])
+		if err != nil {
+			return err
+		}
+		_, err = c.mail.AddUser(ctx, mailapi.NewUser{Address: rest[0], Name: name, Password: password, Quota: octets, Admin: admin})
+		return err
+	case "show":
+		u, err := c.mail.User(ctx, rest[0])
+		if err != nil {
+			return err
+		}
+		return c.show(u, func(t *tabwriter.Writer) {
+			row(t, "address", u.Address)
+			row(t, "name", u.Name)
+			row(t, "messages", u.Messages)
+			row(t, "used", size(u.Used))
+			row(t, "limit", limit(u.Quota))
+			row(t, "aliases", strings.Join(u.Aliases, ", "))
+			row(t, "notes", notes(*u))
+			row(t, "since", stamp(u.Created))
+		})
+	case "set":
+		var ch mailapi.UserChange
+		if given("name") {
+			ch.Name = &name
+		}
+		if given("quota") {
+			ch.Quota = &octets
+		}
+		if given("admin") {
+			ch.Admin = &admin
+		}
+		if close || open {
+			ch.Disabled = &close
+		}
+		_, err := c.mail.ChangeUser(ctx, rest[0], ch)
+		return err
+	case "remove":
+		u, err := c.mail.User(ctx, rest[0])
+		if err != nil {
+			return err
+		}
+		if err := c.confirmed(fmt.Sprintf("Remove %s with %d messages?", u.Address, u.Messages), yes); err != nil {
+			return err
+		}
+		return c.mail.RemoveUser(ctx, u.Address)
+	}
+	return unknown(v)
+}
+
+func notes(u mailapi.User) string {
+	var n []string
+	if u.Admin {
+		n = append(n, "postmaster")
+	}
+	if u.Disabled {
+		n = append(n, "closed")
+	}
+	return strings.Join(n, ", ")
+}
+
+func passwd(ctx context.Context, c *ctl, args []string) error {
+	rest, err := c.flags("passwd", args, none, 1)
+	if err != nil {
+		return err
+	}
+	word, err := c.password(rest[0])
+	if err != nil {
+		return err
+	}
+	if rest[0] == config.AdminLogin {
+		return c.mail.SetAdminPassword(ctx, mailapi.AdminPassword{New: word})
+	}
+	return c.mail.SetPassword(ctx, rest[0], mailapi.Password{Password: word})
+}
+
+func domain(ctx context.Context, c *ctl, args []string) error {
+	v, args := verb(args)
+	rest, err := c.flags("domain "+v, args, none, map[string]int{"list": 0, "add": 1, "remove": 1}[v])
+	if err != nil {
+		return err
+	}
+	switch v {
+	case "list":
+		list, err := c.mail.Domains(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(list, func(t *tabwriter.Writer) {
+			row(t, "DOMAIN", "PEOPLE", "SINCE")
+			for _, d := range list {
+				row(t, d.Name, d.Users, stamp(d.Created))
+			}
+		})
+	case "add":
+		_, err := c.mail.AddDomain(ctx, mailapi.Domain{Name: rest[0]})
+		return err
+	case "remove":
+		return c.mail.RemoveDomain(ctx, rest[0])
+	}
+	return unknown(v)
+}
+
+func alias(ctx context.Context, c *ctl, args []string) error {
+	v, args := verb(args)
+	rest, err := c.flags("alias "+v, args, none, map[string]int{"list": 0, "add": 2, "set": 2, "remove": 1}[v])
+	if err != nil {
+		return err
+	}
+	switch v {
+	case "list":
+		list, err := c.mail.Aliases(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(list, func(t *tabwriter.Writer) {
+			row(t, "ALIAS", "LEADS TO")
+			for _, a := range list {
+				row(t, a.Address, a.Target)
+			}
+		})
+	case "add":
+		_, err := c.mail.AddAlias(ctx, mailapi.Alias{Address: rest[0], Target: rest[1]})
+		return err
+	case "set":
+		_, err := c.mail.ChangeAlias(ctx, rest[0], mailapi.AliasChange{Target: &rest[1]})
+		return err
+	case "remove":
+		return c.mail.RemoveAlias(ctx, rest[0])
+	}
+	return unknown(v)
+}
+
+func group(ctx context.Context, c *ctl, args []string) error {
+	v, args := verb(args)
+	rest, err := c.flags("group "+v, args, none, -1)
+	if err != nil {
+		return err
+	}
+	if v != "list" && len(rest) == 0 {
+		return fmt.Errorf("the group's address is missing; %w", errUsage)
+	}
+	switch v {
+	case "list":
+		list, err := c.mail.Groups(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(list, func(t *tabwriter.Writer) {
+			row(t, "GROUP", "MEMBERS")
+			for _, g := range list {
+				row(t, g.Address, strings.Join(g.Members, ", "))
+			}
+		})
+	case "add":
+		_, err := c.mail.AddGroup(ctx, mailapi.Group{Address: rest[0], Members: rest[1:]})
+		return err
+	case "join":
+		_, err := c.mail.ChangeGroup(ctx, rest[0], mailapi.GroupChange{Add: rest[1:]})
+		return err
+	case "leave":
+		_, err := c.mail.ChangeGroup(ctx, rest[0], mailapi.GroupChange{Remove: rest[1:]})
+		return err
+	case "remove":
+		return c.mail.RemoveGroup(ctx, rest[0])
+	}
+	return unknown(v)
+}

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/config"
+	"pillarbox/cmd/mailctl/backupcmd"
+)
+
+// logLines is how much of a log is shown.
+const logLines = 200
+
+// reason stands in the box's log beside a stop asked for here.
+const reason = "asked for by mailctl"
+
+// overview is what status shows. Parts that did not answer are nil.
+type overview struct {
+	Mail     *mailapi.Status         `json:"mail,omitempty"`
+	Box      *boxapi.Status          `json:"box,omitempty"`
+	Services []initapi.ServiceStatus `json:"services,omitempty"`
+}
+
+func status(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("status", args, none, 0); err != nil {
+		return err
+	}
+	var o overview
+	var err error
+	if o.Mail, err = c.mail.Status(ctx); err != nil {
+		return err
+	}
+	// On a developer's machine there is neither boxd nor init.
+	if b, err := c.box.Status(ctx); err == nil {
+		o.Box = b
+	}
+	if s, err := c.init.Services(ctx); err == nil {
+		o.Services = s
+	}
+	return c.show(o, func(t *tabwriter.Writer) {
+		m := o.Mail
+		row(t, "version", m.Version)
+		row(t, "host name", m.Hostname)
+		row(t, "set up", yesNo(m.SetupDone))
+		row(t, "mail served", yesNo(m.Serving)+", since "+stamp(m.Started))
+		row(t, "people", fmt.Sprintf("%d in %d domains", m.Users, m.Domains))
+		row(t, "messages", fmt.Sprintf("%d, %s", m.Messages, size(m.StoredBytes)))
+		row(t, "on the way out", m.Queue.Count)
+		row(t, "disk", fmt.Sprintf("%s free of %s, %s", size(m.Disk.Free), size(m.Disk.Total), m.Disk.State))
+		if b := o.Box; b != nil {
+			for _, i := range b.Interfaces {
+				row(t, "network "+i.Name, strings.Join(i.Addresses, " "))
+			}
+			row(t, "clock", "in step: "+yesNo(b.Clock.Synced))
+		}
+		for _, s := range o.Services {
+			row(t, "service "+s.Name, fmt.Sprintf("%s, %d restarts", s.State, s.Restarts))
+		}
+		for _, l := range m.Listeners {
+			row(t, "port "+l.Name, fmt.Sprintf("%s, %d connections", l.Addr, l.Open))
+		}
+		for _, p := range m.Problems {
+			row(t, "PROBLEM", p)
+		}
+	})
+}
+
+func queue(ctx context.Context, c *ctl, args []string) error {
+	v, args := verb(args)
+	rest, err := c.flags("queue "+v, args, none, map[string]int{"list": 0, "retry": 1, "drop": 1}[v])
+	if err != nil {
+		return err
+	}
+	if v == "list" {
+		list, err := c.mail.Queue(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(list, func(t *tabwriter.Writer) {
+			row(t, "ID", "FROM", "TO", "SIZE", "SINCE", "NEXT", "TRIES", "LAST ERROR")
+			for _, e := range list {
+				row(t, e.ID, e.Sender, e.Recipient, size(e.Size), stamp(e.Created), stamp(e.Due), e.Attempts, e.LastError)
+			}
+		})
+	}
+	if v != "retry" && v != "drop" {
+		return unknown(v)
+	}
+	id, err := strconv.ParseUint(rest[0], 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is no number of an entry; %w", rest[0], errUsage)
+	}
+	if v == "drop" {
+		return c.mail.DeleteQueued(ctx, id)
+	}
+	return c.mail.RetryQueued(ctx, id)
+}
+
+func settings(ctx context.Context, c *ctl, args []string) error {
+	rest, err := c.flags("settings", args, none, -1)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		s, err := c.mail.Settings(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(s, func(t *tabwriter.Writer) {
+			row(t, "hostname", s.Hostname)
+			row(t, "timezone", s.Timezone)
+			row(t, "smart_host", s.SmartHost)
+			row(t, "smart_host_user", s.SmartHostUser)
+			row(t, "smart_host_any_certificate", s.SmartHostAnyCertificate)
+			row(t, "allow_plaintext_login", s.AllowPlaintextLogin)
+			row(t, "max_message_size", config.Size(s.MaxMessageSize))
+		})
+	}
+	ch, err := change(rest)
+	if err != nil {
+		return err
+	}
+	_, err = c.mail.ChangeSettings(ctx, ch)
+	return err
+}
+
+// change reads NAME=VALUE words.
+func change(words []string) (ch mailapi.SettingsChange, err error) {
+	for _, w := range words {
+		name, value, ok := strings.Cut(w, "=")
+		if !ok {
+			return ch, fmt.Errorf("%q is not NAME=VALUE; %w", w, errUsage)
+		}
+		var b bool
+		switch name {
+		case "smart_host_any_certificate", "allow_plaintext_login":
+			if b, err = strconv.ParseBool(value); err != nil {
+				return ch, fmt.Errorf("%s must be true or false", name)
+			}
+		}
+		switch name {
+		case "hostname":
+			ch.Hostname = &value
+		case "timezone":
+			ch.Timezone = &value
+		case "smart_host":
+			ch.SmartHost = &value
+		case "smart_host_user":
+			ch.SmartHostUser = &value
+		case "smart_host_password":
+			ch.SmartHostPassword = &value
+		case "smart_host_any_certificate":
+			ch.SmartHostAnyCertificate = &b
+		case "allow_plaintext_login":
+			ch.AllowPlaintextLogin = &b
+		case "max_message_size":
+			n, err := config.ParseSize(value)
+			if err != nil {
+				return ch, fmt.Errorf("max_message_size %w", err)
+			}
+			octets := int64(n)
+			ch.MaxMessageSize = &octets
+		default:
+			return ch, fmt.Errorf("there is no setting %q; %w", name, errUsage)
+		}
+	}
+	return ch, nil
+}
+
+func certificate(ctx context.Context, c *ctl, args []string) error {
+	var authority bool
+	if _, err := c.flags("certificate", args, func(fs *flag.FlagSet) {
+		fs.BoolVar(&authority, "authority", false, "print the box's own authority in PEM, for clients to import")
+	}, 0); err != nil {
+		return err
+	}
+	cert, err := c.mail.Certificate(ctx)
+	if err != nil {
+		return err
+	}
+	if authority {
+		if cert.AuthorityPEM == "" {
+			return errors.New("the certificate is not of the box's own authority")
+		}
+		_, err := fmt.Fprint(c.out, cert.AuthorityPEM)
+		return err
+	}
+	return c.show(cert, func(t *tabwriter.Writer) {
+		row(t, "names", strings.Join(cert.Names, ", "))
+		row(t, "good until", stamp(cert.NotAfter))
+		row(t, "SHA-256", cert.SHA256)
+		row(t, "authority", cert.Authority)
+	})
+}
+
+func check(ctx context.Context, c *ctl, args []string) error {
+	var r mailapi.CheckRequest
+	if _, err := c.flags("check", args, func(fs *flag.FlagSet) {
+		fs.BoolVar(&r.Bodies, "bodies", false, "read every body and compare its hash")
+		fs.BoolVar(&r.Repair, "repair", false, "mend what can be mended")
+	}, 0); err != nil {
+		return err
+	}
+	var progress func(mailapi.Progress)
+	if c.terminal {
+		progress = func(p mailapi.Progress) { fmt.Fprintf(c.err, "\r%d of %d records ", p.Done, p.Total) }
+	}
+	report, err := c.mail.Check(ctx, r, progress)
+	if c.terminal {
+		fmt.Fprint(c.err, "\r\x1b[K")
+	}
+	if err != nil {
+		return err
+	}
+	err = c.show(report, func(t *tabwriter.Writer) {
+		row(t, fmt.Sprintf("%d people, %d mailboxes, %d messages, %d bodies, %d on the way out: %d problems",
+			report.Accounts, report.Mailboxes, report.Messages, report.Blobs, report.Queued, len(report.Problems)))
+		for _, p := range report.Problems {
+			mended := ""
+			if p.Repaired {
+				mended = "mended"
+			}
+			row(t, p.Where, p.What, mended)
+		}
+	})
+	for _, p := range report.Problems {
+		if !p.Repaired {
+			return errors.Join(err, errFound)
+		}
+	}
+	return err
+}
+
+// backups runs a command of package backupcmd.
+func backups(name string) func(context.Context, *ctl, []string) error {
+	return func(ctx context.Context, c *ctl, args []string) error {
+		e := backupcmd.Env{Socket: c.socket, In: c.in, Out: c.out, Err: c.err, Terminal: c.terminal}
+		return backupcmd.Run(ctx, e, append([]string{name}, args...))
+	}
+}
+
+func events(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("events", args, none, 0); err != nil {
+		return err
+	}
+	list, err := c.mail.Events(ctx, 0)
+	if err != nil {
+		return err
+	}
+	return c.show(list, func(t *tabwriter.Writer) {
+		for _, e := range list {
+			row(t, stamp(e.Time), e.Level, e.Text)
+		}
+	})
+}
+
+func services(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("services", args, none, 0); err != nil {
+		return err
+	}
+	list, err := c.init.Services(ctx)
+	if err != nil {
+		return err
+	}
+	return c.show(list, func(t *tabwriter.Writer) {
+		row(t, "SERVICE", "STATE", "PID", "RESTARTS", "SINCE", "LAST EXIT")
+		for _, s := range list {
+			row(t, s.Name, s.State, s.PID, s.Restarts, stamp(s.Since), s.LastExit)
+		}
+	})
+}
+
+func log(ctx context.Context, c *ctl, args []string) error {
+	rest, err := c.flags("log", args, none, -1)
+	if err != nil {
+		return err
+	}
+	service := strings.Join(rest, " ")
+	list, err := c.init.Log(ctx, service, logLines)
+	if err != nil {
+		return err
+	}
+	return c.show(list, func(t *tabwriter.Writer) {
+		for _, l := range list {
+			row(t, stamp(l.Time), l.Service, l.Text)
+		}
+	})
+}
+
+func powerOff(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("poweroff", args, none, 0); err != nil {
+		return err
+	}
+	return c.box.PowerOff(ctx, boxapi.StopRequest{Reason: reason})
+}
+
+func reboot(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("reboot", args, none, 0); err != nil {
+		return err
+	}
+	return c.box.Reboot(ctx, boxapi.StopRequest{Reason: reason})
+}
