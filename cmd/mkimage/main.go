@@ -66,6 +66,11 @@ func run() error {
 		return a
 	}}))
 
+	// Tools that the build calls run in folders of their own.
+	var err error
+	if *root, err = filepath.Abs(*root); err != nil {
+		return err
+	}
 	b, err := board.Load(*root, *name)
 	if err != nil {
 		return err

@@ -1,0 +1,173 @@
+// Command qemu runs an image in QEMU with the box's console on the terminal,
+// and its mail ports on loopback, 20000 higher.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"pillarbox/appliance/version"
+	"pillarbox/cmd/qemu/vm"
+)
+
+// portOffset lies between a port of the box and the one it has on loopback.
+const portOffset = 20000
+
+// mailPorts are forwarded: SMTP, submissions, submission, IMAP, IMAPS, POP3,
+// POP3S, HTTP, HTTPS.
+func mailPorts() []int { return []int{25, 465, 587, 143, 993, 110, 995, 80, 443} }
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "qemu:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var (
+		root      = flag.String("root", ".", "the project's `folder`")
+		board     = flag.String("board", "qemu-x86_64", "the `board` whose image in build/BOARD to run")
+		image     = flag.String("image", "", "the image `file` to run instead")
+		provision = flag.String("provision", "", "provisioning `file` (TOML) for a first boot without questions")
+		fresh     = flag.Bool("fresh", false, "forget the disk of earlier runs")
+		memory    = flag.Int("memory", 2048, "memory in `MiB`")
+		screen    = flag.String("display", "none", "QEMU's `display` for the screen of the box, such as gtk or vnc=:1")
+		accel     = flag.String("accel", "", "kvm or tcg; found out where empty")
+		showVer   = flag.Bool("version", false, "print the version and exit")
+	)
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), `Usage: qemu [flags]
+
+Runs the newest image of a board. Its disk, a sparse copy of 8 GiB, is kept in
+build/BOARD/run until the image is built anew. Ctrl-A x turns the VM off
+without asking, Ctrl-A h lists more keys.
+
+`)
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if *showVer {
+		fmt.Println("qemu", version.String())
+		return nil
+	}
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q: flags only", flag.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+
+	if *image == "" {
+		newest, err := newestImage(filepath.Join(*root, "build", *board))
+		if err != nil {
+			return err
+		}
+		*image = newest
+	}
+	dir := filepath.Join(*root, "build", *board, "run")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	disk := filepath.Join(dir, "disk.img")
+	if err := prepare(disk, *image, *provision, *fresh); err != nil {
+		return err
+	}
+
+	c := vm.Config{
+		Dir: dir, Drive: "file=" + disk + ",format=raw", Memory: *memory, Terminal: true, Screen: *screen, Accel: *accel, Log: log,
+	}
+	for _, p := range mailPorts() {
+		c.Forwards = append(c.Forwards, vm.Forward{Host: p + portOffset, Guest: p})
+	}
+	restore := keepTerminal()
+	defer restore()
+	m, err := vm.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	var ports []string
+	for _, p := range m.Ports() {
+		ports = append(ports, m.Addr(p))
+	}
+	fmt.Fprintf(os.Stderr, "ports of the box: %s\r\nCtrl-A x turns it off\r\n", strings.Join(ports, " "))
+	return errors.Join(m.Wait(ctx), m.Close())
+}
+
+// prepare makes the disk, unless there is one of this image already: a newer
+// image gets a new disk.
+func prepare(disk, image, provision string, fresh bool) error {
+	of, err := os.Stat(image)
+	if err != nil {
+		return fmt.Errorf("%w; `make image` builds it", err)
+	}
+	old, err := os.Stat(disk)
+	if err == nil && !fresh && old.ModTime().After(of.ModTime()) {
+		if provision != "" {
+			return errors.New("the disk has been used: a provisioning file needs -fresh")
+		}
+		return nil
+	}
+	var text []byte
+	if provision != "" {
+		if text, err = os.ReadFile(provision); err != nil {
+			return err
+		}
+	}
+	return vm.NewDisk(disk, image, vm.DiskSize, text)
+}
+
+// newestImage finds the image in a board's folder.
+func newestImage(dir string) (string, error) {
+	list, err := filepath.Glob(filepath.Join(dir, "pillarbox-*.img"))
+	if err != nil {
+		return "", err
+	}
+	var at time.Time
+	newest := ""
+	for _, path := range slices.Sorted(slices.Values(list)) {
+		st, err := os.Stat(path)
+		if err == nil && st.ModTime().After(at) {
+			newest, at = path, st.ModTime()
+		}
+	}
+	if newest == "" {
+		return "", fmt.Errorf("no image in %s; `make image` builds one", dir)
+	}
+	return newest, nil
+}
+
+// keepTerminal returns a function that gives the terminal back its settings,
+// which QEMU changes and the box's console may leave in the alternate screen.
+func keepTerminal() func() {
+	stty := func(args ...string) ([]byte, error) {
+		cmd := exec.Command("stty", args...)
+		cmd.Stdin = os.Stdin
+		return cmd.Output()
+	}
+	settings, err := stty("-g")
+	if err != nil { // not a terminal
+		return func() {}
+	}
+	return func() {
+		fmt.Print("\x1b[?1049l\x1b[?25h\x1b[0m\r\n")
+		// The terminal may be gone, and then needs nothing.
+		_, _ = stty(strings.TrimSpace(string(settings)))
+	}
+}

@@ -1,0 +1,77 @@
+package vm
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"pillarbox/image/fat"
+	"pillarbox/image/gpt"
+)
+
+const mib = 1 << 20
+
+// newImage makes an image with an ESP and nothing else, mostly holes.
+func newImage(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "image")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const size, first, last = 400 * mib, mib / 512, 390*mib/512 - 1
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	table := &gpt.Table{ID: gpt.GUID{1}, BlockSize: 512, Blocks: size / 512, Partitions: []gpt.Partition{
+		{Type: gpt.TypeESP, ID: gpt.GUID{2}, First: first, Last: last, Name: "ESP"},
+	}}
+	if err := table.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fat.Format(span{f, first * 512}, fat.Options{Size: (last - first + 1) * 512, Label: "ESP", Time: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestNewDisk(t *testing.T) {
+	image, disk := newImage(t), filepath.Join(t.TempDir(), "disk")
+	before, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 30
+	if err := NewDisk(disk, image, size, []byte("[box]\n")); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.Size() != size {
+		t.Errorf("size %d, %v", st.Size(), err)
+	}
+	if got, err := ReadESP(readOnly{f}, size, ProvisionFile); err != nil || string(got) != "[box]\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	after, err := os.ReadFile(image)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the image itself was changed (%v)", err)
+	}
+	if err := NewDisk(disk, image, size, nil); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := os.ReadFile(disk)
+	if err != nil || !bytes.Equal(copied[:len(before)], before) {
+		t.Errorf("the copy differs (%v)", err)
+	}
+}
+
+type readOnly struct{ *os.File }
+
+func (readOnly) WriteAt([]byte, int64) (int, error) { return 0, os.ErrPermission }
