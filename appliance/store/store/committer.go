@@ -264,6 +264,7 @@ func (c *committer) finish(err error) error {
 		return err
 	}
 	c.s.step("committed")
+	c.s.advise()
 	c.s.db.SetDiscardTs(c.s.snaps.advance(b.ts))
 	for _, w := range b.waiting {
 		w.reply <- outcome{value: w.value}

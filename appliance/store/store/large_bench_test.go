@@ -146,7 +146,9 @@ func BenchmarkLarge(b *testing.B) {
 	}
 	start := time.Now()
 	inboxID := fillLarge(b, s, n)
-	b.Logf("filled with %d messages at %.0f/s", n, float64(n)/time.Since(start).Seconds())
+	rate := float64(n) / time.Since(start).Seconds()
+	own, files := memory(b)
+	b.Logf("filled with %d messages at %.0f/s; then %d MB of its own in memory, %d MB of files", n, rate, own/1e6, files/1e6)
 	// The files as they are now are what a crash leaves.
 	if err := s.exclusive(func() error { return copyLive(dir, crashed) }); err != nil {
 		b.Fatal(err)

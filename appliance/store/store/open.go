@@ -75,6 +75,8 @@ type Store struct {
 	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
 	reclaimed time.Time             // when the keeper last gave space back
 
+	vlog valueLog // the committer's, from start on
+
 	// step, set by tests, is called where a crash would be most unwelcome.
 	stepHook func(name string)
 
@@ -173,6 +175,8 @@ func (s *Store) openDB() error {
 		return err
 	}
 	s.db = db
+	s.vlog = valueLog{}
+	s.advise()
 	return nil
 }
 

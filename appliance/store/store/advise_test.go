@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// randomFlags tells of each mapped file of the value log whether it is mapped
+// without readahead ("rr" among its flags, proc_pid_smaps(5)).
+func randomFlags(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	file := ""
+	for line := range strings.Lines(string(b)) {
+		if !strings.Contains(strings.Fields(line)[0], ":") || strings.Contains(line, "/") {
+			_, _, path, ok := parseMapping(line)
+			if file = ""; ok && filepath.Dir(path) == dir && filepath.Ext(path) == ".vlog" {
+				file = filepath.Base(path)
+			}
+			continue
+		}
+		if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok && file != "" {
+			out[file] = strings.Contains(flags, " rr")
+		}
+	}
+	return out
+}
+
+func TestValueLogIsWrittenWithoutReadahead(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir, Options{})
+	acct := newAccount(t, s)
+	check := func(files int) {
+		t.Helper()
+		flags := randomFlags(t, dir)
+		if len(flags) < files {
+			t.Fatalf("%d files of the value log: %v", len(flags), flags)
+		}
+		newest := ""
+		for f := range flags {
+			newest = max(newest, f)
+		}
+		for f, random := range flags {
+			if random != (f == newest) {
+				t.Errorf("%s without readahead: %v (%v)", f, random, flags)
+			}
+		}
+	}
+	check(1)
+	for i := range 12 { // of 2 MiB each, with 8 MiB to a file
+		deliver(t, s, message(i, 5<<20), Placement{Account: acct})
+	}
+	check(3)
+	if err := s.Reclaim(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	check(2)
+}
