@@ -14,8 +14,9 @@ import (
 type monitor struct {
 	conn net.Conn
 	mu   sync.Mutex // one call at a time: QMP answers in order
+	last int        // id of the last call
 
-	answers chan answer
+	answers chan answer   // holds the newest one
 	gone    chan struct{} // closed when the connection has ended
 }
 
@@ -33,7 +34,7 @@ type answer struct {
 var errMonitorGone = errors.New("the monitor is gone")
 
 func newMonitor(ctx context.Context, conn net.Conn) (*monitor, error) {
-	m := &monitor{conn: conn, answers: make(chan answer), gone: make(chan struct{})}
+	m := &monitor{conn: conn, answers: make(chan answer, 1), gone: make(chan struct{})}
 	go m.read()
 	if err := m.call(ctx, "qmp_capabilities", nil, nil); err != nil {
 		m.close()
@@ -55,9 +56,10 @@ func (m *monitor) read() {
 			continue
 		}
 		select {
-		case m.answers <- a:
-		default: // nobody waits any more for that one
+		case <-m.answers: // nobody waits for that one any more
+		default:
 		}
+		m.answers <- a
 	}
 }
 
@@ -65,7 +67,8 @@ func (m *monitor) read() {
 func (m *monitor) call(ctx context.Context, command string, arguments map[string]any, out any) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	line := map[string]any{"execute": command}
+	m.last++
+	line := map[string]any{"execute": command, "id": m.last}
 	if arguments != nil {
 		line["arguments"] = arguments
 	}
@@ -76,19 +79,23 @@ func (m *monitor) call(ctx context.Context, command string, arguments map[string
 	if _, err := m.conn.Write(append(text, '\n')); err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
-	select {
-	case a := <-m.answers:
-		switch {
-		case a.Error != nil:
-			return fmt.Errorf("%s: %s: %s", command, a.Error.Class, a.Error.Desc)
-		case out != nil:
-			return json.Unmarshal(a.Return, out)
+	for {
+		select {
+		case a := <-m.answers:
+			switch {
+			case a.ID != m.last: // to a call that was given up
+				continue
+			case a.Error != nil:
+				return fmt.Errorf("%s: %s: %s", command, a.Error.Class, a.Error.Desc)
+			case out != nil:
+				return json.Unmarshal(a.Return, out)
+			}
+			return nil
+		case <-m.gone:
+			return fmt.Errorf("%s: %w", command, errMonitorGone)
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", command, ctx.Err())
 		}
-		return nil
-	case <-m.gone:
-		return fmt.Errorf("%s: %w", command, errMonitorGone)
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", command, ctx.Err())
 	}
 }
 

@@ -89,7 +89,7 @@ func TestMonitor(t *testing.T) {
 	go func() {
 		io.WriteString(qemu, `{"QMP": {"version": {}, "capabilities": []}}`+"\r\n")
 		buf := make([]byte, 4096)
-		for _, answer := range []string{`{"return": {}}`, `{"event": "STOP"}` + "\n" + `{"return": "text"}`, `{"error": {"class": "GenericError", "desc": "no"}}`} {
+		for _, answer := range []string{`{"return": {}, "id": 1}`, `{"event": "STOP"}` + "\n" + `{"return": "late", "id": 1}` + "\n" + `{"return": "text", "id": 2}`, `{"id": 3, "error": {"class": "GenericError", "desc": "no"}}`} {
 			n, err := qemu.Read(buf)
 			if err != nil {
 				return
