@@ -55,7 +55,7 @@ func newDrive(t *testing.T, f *fake) *drive {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.tick = nil // the tests refresh by hand
+	m.tick = func() tea.Cmd { return nil } // the tests refresh by hand
 	d := &drive{t, m}
 	d.run(m.Init())
 	return d

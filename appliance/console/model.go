@@ -42,7 +42,8 @@ type model struct {
 	t       theme
 	c       *Catalogue
 	now     func() time.Time
-	tick    tea.Cmd // asks for the next refresh
+	zone    *time.Location // of the box, which may change while the console runs
+	tick    func() tea.Cmd // asks for the next refresh
 
 	width, height int
 	state         State
@@ -81,6 +82,9 @@ type (
 		err    error
 	}
 )
+
+// here is the time as a clock on the wall shows it.
+func (m *model) here() time.Time { return m.now().In(m.zone) }
 
 func (m *model) Init() tea.Cmd { return m.readState }
 
@@ -171,14 +175,17 @@ func (m *model) took(msg stateRead) tea.Cmd {
 	m.stateErr = msg.err
 	if msg.err == nil {
 		m.state, m.known = msg.state, true
+		if zone, err := time.LoadLocation(m.state.Clock.Zone); err == nil {
+			m.zone = zone
+		}
 	}
 	if m.state.SetUp && m.wizard != nil && m.wizard.phase == asking {
 		m.wizard = nil // answered elsewhere: on the other console, by file or on the web
 	}
 	if m.known && !m.state.SetUp && !m.state.AskAgain && m.wizard == nil && m.welcome == nil {
-		return tea.Batch(m.readZones, m.tick)
+		return tea.Batch(m.readZones, m.tick())
 	}
-	return m.tick
+	return m.tick()
 }
 
 // speak changes to a language where it is another one than now.
@@ -311,5 +318,5 @@ func (m *model) page() (title string, lines []string, keys string) {
 	} else if m.notice != "" {
 		keys = m.notice
 	}
-	return T("Status"), statusView(m.t, m.c, m.state, m.now(), m.width, m.height-4), keys
+	return T("Status"), statusView(m.t, m.c, m.state, m.here(), m.width, m.height-4), keys
 }

@@ -65,8 +65,9 @@ func newModel(ctx context.Context, cfg Config) (*model, error) {
 		now = time.Now
 	}
 	return &model{
-		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, t: newTheme(cfg.Serial), c: c, language: language, now: now,
-		tick:  tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }),
+		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, t: newTheme(cfg.Serial), c: c, language: language, zone: time.UTC, now: now,
+		// A Tick runs from when it is made: each refresh needs a new one.
+		tick:  func() tea.Cmd { return tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }) },
 		width: defaultWidth, height: defaultHeight,
 	}, nil
 }

@@ -75,7 +75,7 @@ func (m *model) waiting() *list {
 			entries, err := m.mail.Queue(ctx)
 			var items []item
 			for _, e := range entries {
-				detail := T("since %s", e.Created.In(m.now().Location()).Format("Jan 02 15:04"))
+				detail := T("since %s", e.Created.In(m.zone).Format("Jan 02 15:04"))
 				if e.LastError != "" {
 					detail += ": " + e.LastError
 				}
@@ -109,7 +109,7 @@ func (m *model) certificate() *text {
 		}
 		lines := []string{
 			T("Names") + ": " + strings.Join(c.Names, ", "),
-			T("Good until") + ": " + c.NotAfter.In(m.now().Location()).Format("2006-01-02 15:04 MST"),
+			T("Good until") + ": " + c.NotAfter.In(m.zone).Format("2006-01-02 15:04 MST"),
 			"", T("Fingerprint (SHA-256), to compare with what a mail program shows:"),
 		}
 		lines = append(lines, wrap(strings.ReplaceAll(c.SHA256, ":", " "), 60)...)
@@ -129,7 +129,7 @@ func (m *model) logs() *list {
 		}
 		items := []item{{T("Everything"), "", func() tea.Cmd { return m.openText(m.log("")) }}}
 		for _, s := range services {
-			detail := T(s.State) + " " + T("since %s", s.Since.In(m.now().Location()).Format("Jan 02 15:04"))
+			detail := T(s.State) + " " + T("since %s", s.Since.In(m.zone).Format("Jan 02 15:04"))
 			if s.LastExit != "" {
 				detail += "; " + s.LastExit
 			}
@@ -148,7 +148,7 @@ func (m *model) log(service string) *text {
 			if service == "" {
 				name = fit(l.Service, 8) + " "
 			}
-			lines = append(lines, l.Time.In(m.now().Location()).Format(time.TimeOnly)+" "+name+l.Text)
+			lines = append(lines, l.Time.In(m.zone).Format(time.TimeOnly)+" "+name+l.Text)
 		}
 		return lines, err
 	}}
