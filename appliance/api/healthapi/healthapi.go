@@ -1,0 +1,129 @@
+// Package healthapi is the API of healthd, which watches the machine: what it
+// measures, what it concludes, and what somebody should do about it. It is
+// served on Socket, which root alone may use.
+//
+//	GET  /v1/status                     Status
+//	GET  /v1/history?id=ID&span=hour    []Point; spans are hour, day, month, year
+//	GET  /v1/metrics                    text in Prometheus' exposition format 0.0.4
+//
+// The package holds types, the glue of the server and the client; healthd decides.
+package healthapi
+
+import (
+	"context"
+	"time"
+)
+
+// Socket is where healthd listens on the box.
+const Socket = "/run/healthd.sock"
+
+// Service is what healthd offers; Client is the same over the socket.
+type Service interface {
+	Status(ctx context.Context) (*Status, error)
+	// History gives the kept values of one reading, the oldest first.
+	History(ctx context.Context, id, span string) ([]Point, error)
+}
+
+// Level says how much a state matters.
+type Level int
+
+// The levels, in order.
+const (
+	OK    Level = iota
+	Watch       // somebody should look within days
+	Bad         // somebody should look now
+)
+
+// String is the level as it stands in JSON.
+func (l Level) String() string { return [...]string{"ok", "watch", "bad"}[min(max(l, OK), Bad)] }
+
+// MarshalText makes the level a word.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads the word; an unknown one counts as Bad.
+func (l *Level) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "ok":
+		*l = OK
+	case "watch":
+		*l = Watch
+	default:
+		*l = Bad
+	}
+	return nil
+}
+
+// Status is everything healthd knows now.
+type Status struct {
+	Time     time.Time `json:"time"`
+	Level    Level     `json:"level"`  // the worst of States
+	States   []State   `json:"states"` // what is not well, the worst first
+	Readings []Reading `json:"readings"`
+	Watchdog Watchdog  `json:"watchdog"`
+}
+
+// State is one thing about the machine and how it is, in sentences.
+type State struct {
+	ID    string    `json:"id"` // such as drive/S3Z9NB0K/wear; the same after a restart
+	Level Level     `json:"level"`
+	What  string    `json:"what"`            // what is the matter
+	Means string    `json:"means,omitempty"` // what it means
+	Do    string    `json:"do,omitempty"`    // what to do
+	Since time.Time `json:"since"`
+}
+
+// Kinds of Reading.
+const (
+	Temperature = "temperature" // degrees Celsius
+	Fan         = "fan"         // revolutions a minute
+	Voltage     = "voltage"     // volts
+	Current     = "current"     // amperes
+	Power       = "power"       // watts
+	Percent     = "percent"
+	Count       = "count"
+	Octets      = "octets"
+	Seconds     = "seconds"
+	Load        = "load"
+)
+
+// Reading is one measured value.
+type Reading struct {
+	ID    string  `json:"id"`
+	Kind  string  `json:"kind"`
+	Name  string  `json:"name"` // for people
+	Value float64 `json:"value"`
+	// Limits of the hardware or of the board; nil where there is none. A
+	// value at or beyond Watch is to be looked at, beyond Bad at once.
+	WatchLow  *float64 `json:"watch_low,omitempty"`
+	WatchHigh *float64 `json:"watch_high,omitempty"`
+	BadLow    *float64 `json:"bad_low,omitempty"`
+	BadHigh   *float64 `json:"bad_high,omitempty"`
+}
+
+// Spans of History.
+const (
+	SpanHour  = "hour"  // a point a minute
+	SpanDay   = "day"   // a point a minute
+	SpanMonth = "month" // a point an hour
+	SpanYear  = "year"  // a point a day
+)
+
+// Point is a value of the past: the mean, least and greatest of its time.
+type Point struct {
+	Time time.Time `json:"time"`
+	Mean float64   `json:"mean"`
+	Min  float64   `json:"min"`
+	Max  float64   `json:"max"`
+}
+
+// Watchdog is the timer that restarts a box which hangs.
+type Watchdog struct {
+	Device   string    `json:"device,omitempty"`   // empty: there is none
+	Identity string    `json:"identity,omitempty"` // of the timer, such as i6300ESB
+	Timeout  float64   `json:"timeout,omitempty"`  // seconds
+	Fed      time.Time `json:"fed,omitzero"`
+	// Held says why it is not fed, while it is not.
+	Held string `json:"held,omitempty"`
+	// LastReset says that the timer caused the last start, and why it ran out.
+	LastReset string `json:"last_reset,omitempty"`
+}

@@ -1,0 +1,132 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+)
+
+// Limits for what the daemons say.
+const (
+	queueWatch        = 4 * time.Hour
+	queueBad          = 24 * time.Hour
+	certificateWatch  = 14 * 24 * time.Hour
+	certificateBad    = 3 * 24 * time.Hour
+	restartsToWatch   = 3
+	clockOffsetWatch  = 5.0 // seconds
+	clockSilenceWatch = 24 * time.Hour
+)
+
+// daemons asks the other daemons how they are.
+type daemons struct {
+	init initapi.Service
+	box  boxapi.Service
+	mail mailapi.Service
+	// restarts of each service when it was first seen, so that only new ones count.
+	restarts map[string]int
+}
+
+func (d *daemons) read(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
+	r, f := d.readInit(ctx)
+	readings, found = append(readings, r...), append(found, f...)
+	r, f = d.readBox(ctx, now)
+	readings, found = append(readings, r...), append(found, f...)
+	r, f = d.readMail(ctx, now)
+	return append(readings, r...), append(found, f...)
+}
+
+// silent is the finding about a daemon that does not answer.
+func silent(name string, err error) finding {
+	f := finding{id: "service/" + name + "/answers"}
+	if err != nil {
+		f.level = healthapi.Bad
+		f.what = fmt.Sprintf("The service %s does not answer: %v.", name, err)
+		f.means = "What it does is not done now. It is started again by itself when it ends."
+		f.do = "Wait a minute. If it stays so, restart the box and look at the logs."
+	}
+	return f
+}
+
+func (d *daemons) readInit(ctx context.Context) (readings []healthapi.Reading, found []finding) {
+	services, err := d.init.Services(ctx)
+	found = append(found, silent("init", err))
+	for _, s := range services {
+		before, known := d.restarts[s.Name]
+		if !known {
+			d.restarts[s.Name], before = s.Restarts, s.Restarts
+		}
+		readings = append(readings, healthapi.Reading{ID: "service/" + s.Name + "/restarts", Kind: healthapi.Count, Name: "restarts of " + s.Name, Value: float64(s.Restarts - before)})
+		f := finding{id: "service/" + s.Name + "/state"}
+		switch {
+		case s.State == "failed", s.State == "backoff" && s.Restarts >= restartsToWatch:
+			f.level = healthapi.Bad
+			f.what = fmt.Sprintf("The service %s keeps ending: %s.", s.Name, s.LastExit)
+			f.means, f.do = "What it does is not done now.", "Look at its log; make a support bundle."
+		case s.Restarts-before >= restartsToWatch:
+			f.level = healthapi.Watch
+			f.what = fmt.Sprintf("The service %s was started again %d times.", s.Name, s.Restarts-before)
+			f.means, f.do = "It works now, but something makes it end.", "Look at its log; make a support bundle."
+		}
+		found = append(found, f)
+	}
+	return readings, found
+}
+
+func (d *daemons) readBox(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
+	s, err := d.box.Status(ctx)
+	found = append(found, silent("boxd", err))
+	if err != nil {
+		return nil, found
+	}
+	clock := finding{id: "clock/source"}
+	if !s.Clock.Synced && s.Uptime > clockSilenceWatch.Seconds() && now.Sub(s.Clock.LastOK) > clockSilenceWatch {
+		clock.level = healthapi.Watch
+		clock.what = "No time server has answered for a day."
+		clock.means, clock.do = meaningOf("clock/")
+	}
+	found = append(found, clock)
+	if s.Clock.Synced {
+		readings = append(readings, healthapi.Reading{ID: "clock/offset", Kind: healthapi.Seconds, Name: "the clock is behind by", Value: s.Clock.Offset, WatchLow: ptr(-clockOffsetWatch), WatchHigh: ptr(clockOffsetWatch)})
+	}
+	return readings, found
+}
+
+func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
+	s, err := d.mail.Status(ctx)
+	found = append(found, silent("maild", err))
+	if err != nil {
+		return nil, found
+	}
+	readings = append(readings,
+		healthapi.Reading{ID: "mail/queue/count", Kind: healthapi.Count, Name: "messages waiting to go out", Value: float64(s.Queue.Count)},
+		healthapi.Reading{ID: "mail/messages", Kind: healthapi.Count, Name: "messages stored", Value: float64(s.Messages)},
+		healthapi.Reading{ID: "mail/stored", Kind: healthapi.Octets, Name: "mail stored", Value: float64(s.StoredBytes)})
+	age := 0.0
+	if s.Queue.Count > 0 && !s.Queue.Oldest.IsZero() {
+		age = now.Sub(s.Queue.Oldest).Seconds()
+	}
+	readings = append(readings, healthapi.Reading{ID: "mail/queue/age", Kind: healthapi.Seconds, Name: "age of the oldest message waiting to go out", Value: age, WatchHigh: ptr(queueWatch.Seconds()), BadHigh: ptr(queueBad.Seconds())})
+	disk := finding{id: "mail/disk"}
+	switch s.Disk.State {
+	case mailapi.DiskFull:
+		disk.level = healthapi.Bad
+		disk.what = "The disk is full: no mail is taken."
+		disk.means, disk.do = meaningOf("space/data")
+	case mailapi.DiskReadOnly:
+		disk.level = healthapi.Bad
+		disk.what = "The disk has failed to write: no mail is taken."
+		disk.means = "What was accepted before is safe and can be read."
+		disk.do = "Make a backup, look at the disk's state above, replace it."
+	}
+	found = append(found, disk)
+	if c, err := d.mail.Certificate(ctx); err == nil {
+		left := c.NotAfter.Sub(now).Seconds()
+		readings = append(readings, healthapi.Reading{ID: "mail/certificate", Kind: healthapi.Seconds, Name: "time left of the certificate", Value: left, WatchLow: ptr(certificateWatch.Seconds()), BadLow: ptr(certificateBad.Seconds())})
+	}
+	return readings, found
+}

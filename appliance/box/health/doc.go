@@ -1,0 +1,23 @@
+// Package health watches the machine: it reads what the hardware and the
+// daemons offer, judges it, remembers it, and tells the owner what is failing
+// before it fails.
+//
+// The parts: sources read (hwmon, drives, memory, arrays, network, UPS, space,
+// daemons) and give readings, which are numbers with limits, or findings, which
+// are verdicts. The [Judge] turns both into states with sentences, slowly
+// enough that nothing flutters. The [History] keeps every reading for a year in
+// bounded space. The [Messenger] tells each change once. The [Watchdog] restarts
+// a box that hangs. [Monitor] drives them.
+//
+// Invariants:
+//   - A source that fails or hangs never keeps the others from being read: each
+//     has its time, and a disk that does not answer is a state of its own.
+//   - A state changes only after its reading has been beyond a limit twice, or
+//     back by a margin; one change is one alert.
+//   - Nothing here writes to a disk's data or waits for the network while the
+//     watchdog is to be fed.
+//
+// On disk, below the state volume's health folder: history/ID.ring (see ring),
+// states.json (what was told, so that a restart tells nothing twice) and
+// settings.json.
+package health

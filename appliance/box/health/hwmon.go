@@ -1,0 +1,148 @@
+package health
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"pillarbox/appliance/api/healthapi"
+)
+
+// sensorFile is an input of hwmon, such as temp1_input.
+var sensorFile = regexp.MustCompile(`^(temp|fan|in|curr|power)(\d+)_(input|average)$`)
+
+// hwmon reads the sensors that drivers show under /sys/class/hwmon. Their
+// numbers change between starts: a sensor is known by its chip's place.
+func hwmon(sys string) []healthapi.Reading {
+	chips, err := filepath.Glob(filepath.Join(sys, "class/hwmon/hwmon*"))
+	if err != nil {
+		return nil // the pattern is ours
+	}
+	var all []healthapi.Reading
+	for _, chip := range chips {
+		name := line(filepath.Join(chip, "name"))
+		place := name
+		if target, err := filepath.EvalSymlinks(filepath.Join(chip, "device")); err == nil {
+			place = name + "-" + filepath.Base(target)
+		}
+		entries, err := os.ReadDir(chip)
+		if err != nil {
+			continue // a chip that went away
+		}
+		for _, e := range entries {
+			m := sensorFile.FindStringSubmatch(e.Name())
+			if m == nil || m[3] == "average" && m[1] != "power" {
+				continue
+			}
+			if r, ok := sensor(chip, m[1], m[2], m[3]); ok {
+				r.ID = "hwmon/" + place + "/" + m[1] + m[2]
+				r.Name = sensorName(name, line(filepath.Join(chip, m[1]+m[2]+"_label")), m[1], m[2])
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+func sensor(chip, kind, number, input string) (r healthapi.Reading, ok bool) {
+	base := filepath.Join(chip, kind+number+"_")
+	if v, ok := integer(base + "enable"); ok && v == 0 {
+		return r, false // nothing is connected there
+	}
+	// Documentation/hwmon/sysfs-interface of the kernel: milli-units, and
+	// micro for power.
+	scale := 1000.0
+	switch kind {
+	case "temp":
+		r.Kind = healthapi.Temperature
+	case "fan":
+		r.Kind, scale = healthapi.Fan, 1
+	case "in":
+		r.Kind = healthapi.Voltage
+	case "curr":
+		r.Kind = healthapi.Current
+	case "power":
+		r.Kind, scale = healthapi.Power, 1e6
+	}
+	v, ok := integer(base + input)
+	if !ok {
+		return r, false // drivers answer with an error while a sensor is silent
+	}
+	r.Value = v / scale
+	if v, ok := integer(base + "fault"); ok && v != 0 {
+		return r, false
+	}
+	limit := func(name string) *float64 {
+		v, ok := integer(base + name)
+		if !ok {
+			return nil
+		}
+		v /= scale
+		return &v
+	}
+	switch r.Kind {
+	case healthapi.Temperature:
+		r.WatchHigh, r.BadHigh = sane(limit("max"), 30, 150), sane(limit("crit"), 30, 150)
+		if r.BadHigh != nil && r.WatchHigh != nil && *r.WatchHigh > *r.BadHigh {
+			r.WatchHigh = nil
+		}
+		// -55 and lower, 127 and higher are what chips answer for a sensor that
+		// is not there.
+		if r.Value <= -40 || r.Value >= 127 {
+			return r, false
+		}
+	case healthapi.Fan:
+		r.BadLow = sane(limit("min"), 1, 100000)
+	default:
+		r.WatchLow, r.WatchHigh = limit("min"), limit("max")
+		r.BadLow, r.BadHigh = limit("lcrit"), limit("crit")
+		// Many boards leave the limits of voltages at zero or at the end of the scale.
+		if r.WatchLow != nil && r.WatchHigh != nil && (*r.WatchHigh <= *r.WatchLow || r.Value > 2**r.WatchHigh) {
+			r.WatchLow, r.WatchHigh = nil, nil
+		}
+	}
+	return r, true
+}
+
+// sane drops a limit that no hardware means.
+func sane(v *float64, low, high float64) *float64 {
+	if v == nil || *v < low || *v > high {
+		return nil
+	}
+	return v
+}
+
+// sensorName says for people where a sensor sits.
+func sensorName(chip, label, kind, number string) string {
+	if label == "" {
+		label = kind + number
+	}
+	switch chip {
+	case "coretemp", "k10temp", "zenpower":
+		return "processor " + label
+	case "drivetemp", "nvme":
+		return "disk " + label
+	case "jc42":
+		return "memory " + label
+	case "acpitz", "pch_cannonlake", "pch_skylake":
+		return "board " + label
+	}
+	return chip + " " + label
+}
+
+// line reads a file of one line; "" where it cannot be had.
+func line(path string) string {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// integer reads a file of one number.
+func integer(path string) (float64, bool) {
+	n, err := strconv.ParseInt(line(path), 10, 64)
+	return float64(n), err == nil
+}

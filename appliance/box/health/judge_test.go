@@ -1,0 +1,83 @@
+package health
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox/appliance/api/healthapi"
+)
+
+func celsius(v float64) []healthapi.Reading {
+	return []healthapi.Reading{{ID: "hwmon/cpu/temp1", Kind: healthapi.Temperature, Name: "processor", Value: v, WatchHigh: ptr(80.0), BadHigh: ptr(95.0)}}
+}
+
+func TestJudgeIsSlow(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	j := NewJudge(nil, now)
+	levels := func(values ...float64) (got []string) {
+		for _, v := range values {
+			now = now.Add(time.Minute)
+			for _, c := range j.Take(now, celsius(v), nil) {
+				got = append(got, c.Was.String()+">"+c.State.Level.String())
+			}
+		}
+		return got
+	}
+	for _, tt := range []struct {
+		values []float64
+		want   string
+	}{
+		{[]float64{50, 99, 50}, ""},              // one slip
+		{[]float64{81, 82}, "ok>watch"},          // twice
+		{[]float64{79, 78, 79, 78}, ""},          // not back by the margin
+		{[]float64{76, 76}, "watch>ok"},          // back
+		{[]float64{96, 96}, "ok>bad"},            // straight to the worst
+		{[]float64{93, 93, 90, 90}, "bad>watch"}, // and down by steps
+	} {
+		if got := strings.Join(levels(tt.values...), " "); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.values, got, tt.want)
+		}
+	}
+	s := j.States()
+	if len(s) != 1 || !strings.Contains(s[0].What, "too hot") || s[0].Do == "" {
+		t.Errorf("states %+v", s)
+	}
+	// A sensor that is not read any more is forgotten, and its state is over.
+	changes := j.Take(now.Add(forget), nil, nil)
+	if len(changes) != 1 || changes[0].State.Level != healthapi.OK || len(j.States()) != 0 {
+		t.Errorf("forgotten: %+v, %+v", changes, j.States())
+	}
+}
+
+func TestFindingsAndRestart(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	j := NewJudge(nil, now)
+	bad := []finding{{id: "raid/md0", level: healthapi.Bad, what: "The array lacks a disk."}}
+	if c := j.Take(now, nil, bad); len(c) != 1 || c[0].State.Level != healthapi.Bad {
+		t.Fatalf("%+v", c)
+	}
+	again := NewJudge(j.States(), now)
+	if c := again.Take(now, nil, bad); len(c) != 0 {
+		t.Errorf("told again after a restart: %+v", c)
+	}
+	c := again.Take(now, nil, []finding{{id: "raid/md0"}})
+	if len(c) != 1 || c[0].State.Level != healthapi.OK || c[0].State.What != "The array lacks a disk." {
+		t.Errorf("well again: %+v", c)
+	}
+}
+
+func TestLowLimits(t *testing.T) {
+	fan := func(v float64) healthapi.Reading {
+		return healthapi.Reading{Kind: healthapi.Fan, Value: v, BadLow: ptr(500.0)}
+	}
+	for _, tt := range []struct {
+		value float64
+		now   healthapi.Level
+		want  healthapi.Level
+	}{{1200, healthapi.OK, healthapi.OK}, {500, healthapi.OK, healthapi.Bad}, {510, healthapi.Bad, healthapi.Bad}, {530, healthapi.Bad, healthapi.OK}} {
+		if got := levelOf(fan(tt.value), tt.now); got != tt.want {
+			t.Errorf("%v from %v: %v, want %v", tt.value, tt.now, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package health
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox/appliance/api/healthapi"
+)
+
+func TestHistory(t *testing.T) {
+	dir := t.TempDir()
+	h, err := OpenHistory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for i := range 3 * 24 * 60 { // three days, a value a minute
+		if err := h.Add("a/b c", begin.Add(time.Duration(i)*time.Minute), float64(i%60)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := begin.Add(3*24*time.Hour - time.Minute)
+	if err := h.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenHistory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		span string
+		n    int
+	}{{healthapi.SpanHour, 61}, {healthapi.SpanDay, 24*60 + 1}, {healthapi.SpanMonth, 3 * 24}, {healthapi.SpanYear, 3}} {
+		points, err := again.Points("a/b c", tt.span, now)
+		if err != nil || len(points) != tt.n {
+			t.Errorf("%s: %d points, %v, want %d", tt.span, len(points), err, tt.n)
+			continue
+		}
+		if p := points[0]; tt.span == healthapi.SpanMonth && (p.Min != 0 || p.Max != 59 || p.Mean < 29 || p.Mean > 30) {
+			t.Errorf("an hour: %+v", p)
+		}
+	}
+	// What is older than a ring is not shown as new.
+	if points, err := again.Points("a/b c", healthapi.SpanDay, now.Add(100*24*time.Hour)); err != nil || len(points) != 0 {
+		t.Errorf("later: %d points, %v", len(points), err)
+	}
+	if _, err := again.Points("nothing", healthapi.SpanDay, now); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a reading that is not there: %v", err)
+	}
+	st, err := os.Stat(again.path("a/b c"))
+	if err != nil || st.Size() > 120_000 {
+		t.Errorf("a file of %d octets, %v", st.Size(), err)
+	}
+	if err := os.WriteFile(again.path("damaged"), []byte("PBXRING1 and no more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Add("damaged", now, 1); err != nil {
+		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+func TestDaysToFull(t *testing.T) {
+	line := func(n int, from, perHour float64) (p []healthapi.Point) {
+		begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+		for i := range n {
+			p = append(p, healthapi.Point{Time: begin.Add(time.Duration(i) * time.Hour), Mean: from + perHour*float64(i)})
+		}
+		return p
+	}
+	if d, ok := daysToFull(line(240, 1000, -1)); !ok || d < 31 || d > 32 {
+		t.Errorf("%v days, %v", d, ok)
+	}
+	if _, ok := daysToFull(line(240, 1000, 1)); ok {
+		t.Error("a disk that empties gets full")
+	}
+	if _, ok := daysToFull(line(10, 1000, -50)); ok {
+		t.Error("a trend out of ten hours")
+	}
+}
+
+// sink takes mail and gives the messages.
+func sink(t *testing.T) (addr string, messages chan string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	messages = make(chan string, 10)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				fmt.Fprint(c, "220 x\r\n")
+				var b strings.Builder
+				for in, data := bufio.NewReader(c), false; ; {
+					s, err := in.ReadString('\n')
+					if err != nil {
+						return
+					}
+					b.WriteString(s)
+					switch {
+					case data && s == ".\r\n":
+						data = false
+						messages <- b.String()
+						fmt.Fprint(c, "250 ok\r\n")
+					case data:
+					case strings.HasPrefix(s, "DATA"):
+						data = true
+						fmt.Fprint(c, "354 go\r\n")
+					default:
+						fmt.Fprint(c, "250 ok\r\n")
+					}
+				}
+			}()
+		}
+	}()
+	return l.Addr().String(), messages
+}
+
+func change(id string, level, was healthapi.Level, what string) Change {
+	return Change{healthapi.State{ID: id, Level: level, What: what, Means: "It matters.", Do: "Do something."}, was}
+}
+
+func TestMessenger(t *testing.T) {
+	addr, messages := sink(t)
+	hooks := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var b strings.Builder
+		_, _ = bufio.NewReader(r.Body).WriteTo(&b)
+		hooks <- b.String()
+	}))
+	defer hook.Close()
+	m := &Messenger{SMTP: "127.0.0.1:1", Settings: func() Settings { return Settings{Webhook: hook.URL} }, Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m.Tell(now, []Change{change("fan", healthapi.Watch, healthapi.OK, "A fan is slow.")})
+	m.Tell(now.Add(time.Second), []Change{change("disk", healthapi.Bad, healthapi.OK, "A disk fails — now.")})
+	m.Work(t.Context(), now.Add(2*time.Second))
+	if len(hooks) != 0 {
+		t.Error("told before others could join")
+	}
+	now = now.Add(gather + time.Second)
+	m.Work(t.Context(), now) // mail does not work yet
+	m.SMTP = addr
+	m.Work(t.Context(), now.Add(time.Second)) // not again at once
+	if len(messages) != 0 {
+		t.Error("tried again at once")
+	}
+	now = now.Add(retryEvery)
+	m.Work(t.Context(), now)
+	got := <-messages
+	for _, want := range []string{"MAIL FROM:<>", "RCPT TO:<postmaster>", "mail.example.org", "_fails_", "(and_1_more)", "Auto-Submitted: auto-generated", "A fan is slow.", "What to do: Do something."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the mail lacks %q:\n%s", want, got)
+		}
+	}
+	if h := <-hooks; !strings.Contains(h, `"was":"ok"`) || !strings.Contains(h, `"level":"bad"`) {
+		t.Errorf("the webhook got %s", h)
+	}
+	// A fan that comes and goes is told once in a while, and how it ended up.
+	for i := range 20 {
+		level, was := healthapi.OK, healthapi.Watch
+		if i%2 == 1 {
+			level, was = was, level
+		}
+		m.Tell(now.Add(time.Duration(i)*time.Second), []Change{change("fan", level, was, "A fan is slow.")})
+	}
+	m.Work(t.Context(), now.Add(5*time.Minute))
+	if len(messages) != 0 {
+		t.Error("a flood")
+	}
+	m.Work(t.Context(), now.Add(2*floodGap))
+	m.Work(t.Context(), now.Add(2*floodGap+gather))
+	if len(messages) != 0 {
+		t.Errorf("ended up as it began and is told: %s", <-messages)
+	}
+}
+
+type timer struct{ fed int }
+
+func (t *timer) Feed() error { t.fed++; return nil }
+
+func TestWatchdog(t *testing.T) {
+	reason := filepath.Join(t.TempDir(), "reason")
+	tm := &timer{}
+	w := &Watchdog{Timer: tm, ReasonFile: reason, Log: slog.New(slog.DiscardHandler)}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	w.Step(now)
+	w.Step(now.Add(startPatience - time.Minute)) // a large store opens
+	if tm.fed != 2 {
+		t.Fatalf("fed %d times while it starts", tm.fed)
+	}
+	now = now.Add(startPatience)
+	w.Probed(now, nil)
+	w.Step(now)
+	w.Probed(now.Add(time.Minute), errors.New("SMTP does not greet"))
+	w.Step(now.Add(patience - time.Second))
+	if tm.fed != 4 {
+		t.Errorf("fed %d times, not while patience lasts", tm.fed)
+	}
+	w.Step(now.Add(patience + time.Second))
+	w.Step(now.Add(patience + time.Minute))
+	if tm.fed != 4 || w.Status().Held == "" {
+		t.Errorf("fed %d times though the box hangs, held %q", tm.fed, w.Status().Held)
+	}
+	raw, err := os.ReadFile(reason)
+	if err != nil || !strings.Contains(string(raw), "SMTP does not greet") {
+		t.Errorf("reason %q, %v", raw, err)
+	}
+	// It works again before the timer has run out.
+	w.Probed(now.Add(patience+90*time.Second), nil)
+	w.Step(now.Add(patience + 91*time.Second))
+	if tm.fed != 5 || w.Status().Held != "" {
+		t.Errorf("not fed again: %d, %q", tm.fed, w.Status().Held)
+	}
+}
+
+func TestNoTimer(t *testing.T) {
+	dir := t.TempDir()
+	tm, status, err := OpenTimer(dir, dir, filepath.Join(dir, "reason"))
+	if tm != nil || status.Device != "" || err != nil {
+		t.Errorf("%v, %+v, %v", tm, status, err)
+	}
+}
+
+func TestGreeting(t *testing.T) {
+	addr, _ := sink(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := greeting(ctx, addr); err != nil {
+		t.Error(err)
+	}
+	if err := greeting(ctx, "127.0.0.1:1"); err == nil {
+		t.Error("nobody greets")
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	var b strings.Builder
+	err := WriteMetrics(&b, &healthapi.Status{Level: healthapi.Bad,
+		States:   []healthapi.State{{ID: `a"b`, Level: healthapi.Bad}},
+		Readings: []healthapi.Reading{{ID: "x", Kind: healthapi.Temperature, Value: 41.5}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"pillarbox_health_level 2\n", `pillarbox_health_state{id="a\"b"} 2`, `pillarbox_health_reading{id="x",kind="temperature"} 41.5`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "settings.json")
+	if s, err := LoadSettings(path); err != nil || s != (Settings{}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for _, bad := range []string{`{"webhook": "ftp://x"}`, `{"ups": "rack"}`, `{`} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadSettings(path); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}

@@ -1,0 +1,357 @@
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/box/health/drive"
+)
+
+const (
+	quickEvery  = 10 * time.Second // links, UPS, daemons
+	sensorEvery = time.Minute
+	driveEvery  = 10 * time.Minute // asking a disk costs it a moment
+	flushEvery  = time.Hour
+	trendEvery  = time.Hour
+	sourceTime  = 20 * time.Second
+)
+
+// Config says what to watch and where to keep it.
+type Config struct {
+	Root  string // "/", or a folder with recorded sys, proc and dev for tests
+	State string // the state volume
+	Data  string // the data volume
+	Init  initapi.Service
+	Box   boxapi.Service
+	Mail  mailapi.Service
+	SMTP  string // where alerts are handed in, host:port
+	Log   *slog.Logger
+	// ReadDrive asks a disk; drive.Read where nil.
+	ReadDrive func(sys, name string) (*drive.Health, error)
+}
+
+// Monitor reads, judges, remembers and tells. It is the healthapi.Service.
+type Monitor struct {
+	cfg       Config
+	dir       string
+	history   *History
+	messenger *Messenger
+	watchdog  *Watchdog
+	daemons   *daemons
+	carriers  carriers
+	powerOff  bool // has been asked for
+
+	mu       sync.Mutex
+	judge    *Judge
+	settings Settings
+	hostname string
+	readings map[string][]healthapi.Reading // by group, each replaced whole
+	findings map[string][]finding
+}
+
+var _ healthapi.Service = (*Monitor)(nil)
+
+// New opens what was kept.
+func New(cfg Config) (*Monitor, error) {
+	if cfg.ReadDrive == nil {
+		cfg.ReadDrive = drive.Read
+	}
+	dir := filepath.Join(cfg.State, "health")
+	history, err := OpenHistory(filepath.Join(dir, "history"))
+	if err != nil {
+		return nil, err
+	}
+	settings, err := LoadSettings(filepath.Join(dir, "settings.json"))
+	if err != nil {
+		// Watching goes on without settings, and the owner hears why.
+		cfg.Log.Error("settings of the health monitor cannot be read", "error", err)
+	}
+	var before []healthapi.State
+	raw, err := os.ReadFile(filepath.Join(dir, "states.json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &before)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		cfg.Log.Warn("states from before cannot be read; alerts may come twice", "error", err)
+	}
+	m := &Monitor{
+		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
+		judge: NewJudge(before, time.Now()), carriers: carriers{},
+		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}},
+		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{},
+	}
+	m.messenger = &Messenger{SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
+	m.watchdog = &Watchdog{Probe: m.probe, ReasonFile: m.reasonFile(), Log: cfg.Log}
+	return m, nil
+}
+
+func (m *Monitor) reasonFile() string { return filepath.Join(m.dir, "watchdog-reason") }
+func (m *Monitor) path(parts ...string) string {
+	return filepath.Join(append([]string{m.cfg.Root}, parts...)...)
+}
+
+func (m *Monitor) present() Settings {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settings
+}
+
+func (m *Monitor) name() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hostname
+}
+
+// Run watches until ctx ends.
+func (m *Monitor) Run(ctx context.Context) error {
+	m.begin()
+	var all sync.WaitGroup
+	all.Go(func() { m.watchdog.Run(ctx) })
+	for _, s := range []struct {
+		every time.Duration
+		read  func(context.Context, time.Time)
+	}{{quickEvery, m.quick}, {sensorEvery, m.sensors}, {driveEvery, m.drives}, {trendEvery, m.trend}} {
+		all.Go(func() {
+			for {
+				s.read(ctx, time.Now())
+				if !wait(ctx, s.every) {
+					return
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for wait(ctx, flushEvery) {
+			m.flush()
+		}
+	})
+	all.Go(func() {
+		for wait(ctx, quickEvery) {
+			m.step(ctx, time.Now())
+		}
+	})
+	all.Wait()
+	m.flush()
+	return nil
+}
+
+// begin does what is done once a start.
+func (m *Monitor) begin() {
+	timer, status, err := OpenTimer(m.path("sys"), m.path("dev"), m.reasonFile())
+	if err != nil {
+		m.cfg.Log.Error("there is a watchdog and it cannot be used", "error", err)
+	}
+	m.watchdog.Timer = timer
+	m.watchdog.Set(status)
+	if status.LastReset != "" {
+		m.cfg.Log.Warn("the watchdog has restarted the box", "reason", status.LastReset)
+		if err := os.Remove(m.reasonFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.cfg.Log.Warn("the watchdog's reason stays", "error", err)
+		}
+	}
+	words, err := lastWords(m.path("sys/fs/pstore"), filepath.Join(m.dir, "crash"))
+	if err != nil {
+		m.cfg.Log.Warn("the kernel's last words", "error", err)
+	}
+	m.put("start", nil, []finding{restartFinding(status), words})
+}
+
+// put replaces what a group of sources read.
+func (m *Monitor) put(group string, r []healthapi.Reading, f []finding) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.readings[group], m.findings[group] = r, f
+}
+
+func (m *Monitor) quick(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, sourceTime)
+	defer cancel()
+	if s, err := m.cfg.Box.Status(ctx); err == nil && s.Hostname != "" {
+		m.mu.Lock()
+		m.hostname = s.Hostname
+		m.mu.Unlock()
+	}
+	readings, found := m.daemons.read(ctx, now)
+	r, f := m.carriers.read(m.path("sys"))
+	readings, found = append(readings, r...), append(found, f...)
+	found = append(found, arrays(m.path("sys"))...)
+	if where := m.present().UPS; where != "" {
+		r, f := m.ups(ctx, where)
+		readings, found = append(readings, r...), append(found, f...)
+	}
+	m.put("quick", readings, found)
+}
+
+func (m *Monitor) ups(ctx context.Context, where string) ([]healthapi.Reading, []finding) {
+	answers := finding{id: "ups/answers"}
+	vars, err := upsVariables(ctx, where)
+	if err != nil {
+		answers.level = healthapi.Watch
+		answers.what = "The UPS does not answer: " + err.Error() + "."
+		answers.means, answers.do = "The box would not hear of a power cut.", "Look at the UPS server's address in the settings, and at its cable."
+		return nil, []finding{answers}
+	}
+	r, f := ups(vars)
+	if f.final && !m.powerOff {
+		m.powerOff = true
+		m.cfg.Log.Error("the UPS battery is nearly empty: switching off")
+		if err := m.cfg.Box.PowerOff(ctx, boxapi.StopRequest{Reason: "the UPS battery is nearly empty"}); err != nil {
+			m.powerOff = false
+			m.cfg.Log.Error("switching off failed", "error", err)
+		}
+	}
+	return r, []finding{answers, f}
+}
+
+func (m *Monitor) sensors(_ context.Context, now time.Time) {
+	readings := hwmon(m.path("sys"))
+	readings = append(readings, memoryErrors(m.path("sys"))...)
+	readings = append(readings, machine(m.path("proc"))...)
+	readings = append(readings, space("data", "mail", m.cfg.Data)...)
+	readings = append(readings, space("state", "settings", m.cfg.State)...)
+	m.put("sensors", readings, nil)
+}
+
+func (m *Monitor) drives(_ context.Context, now time.Time) {
+	r, f := readDrives(m.path("sys"), m.cfg.ReadDrive)
+	m.put("drives", r, f)
+}
+
+// trend says when the disk will be full if things go on as they did.
+func (m *Monitor) trend(_ context.Context, now time.Time) {
+	points, err := m.history.Points("space/data/free", healthapi.SpanMonth, now)
+	if err != nil {
+		return // nothing is known yet
+	}
+	f := finding{id: "space/data/trend"}
+	if days, ok := daysToFull(points); ok {
+		switch {
+		case days < 14:
+			f.level = healthapi.Bad
+		case days < 60:
+			f.level = healthapi.Watch
+		}
+		if f.level != healthapi.OK {
+			f.what = "The disk will be full in about " + plural(int(math.Round(days)), "day", "days") + " if mail goes on growing as it did."
+			f.means, f.do = meaningOf("space/data")
+		}
+	}
+	m.put("trend", nil, []finding{f})
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Format(healthapi.Count, float64(n)) + " " + many
+}
+
+// step judges what was read last, remembers it and tells what changed.
+func (m *Monitor) step(ctx context.Context, now time.Time) {
+	readings, found := m.all()
+	m.mu.Lock()
+	changes := m.judge.Take(now, readings, found)
+	states := m.judge.States()
+	m.mu.Unlock()
+	for _, r := range readings {
+		if err := m.history.Add(r.ID, now, r.Value); err != nil {
+			m.cfg.Log.Debug("a reading is not kept", "error", err)
+		}
+	}
+	for _, c := range changes {
+		m.cfg.Log.Warn("health", "id", c.State.ID, "level", c.State.Level.String(), "was", c.Was.String(), "what", c.State.What)
+	}
+	if len(changes) > 0 {
+		raw, err := json.MarshalIndent(states, "", "  ")
+		if err == nil {
+			err = atomicfile.Write(filepath.Join(m.dir, "states.json"), raw, 0o600)
+		}
+		if err != nil {
+			m.cfg.Log.Warn("states are not kept; alerts may come twice after a restart", "error", err)
+		}
+	}
+	m.messenger.Tell(now, changes)
+	m.messenger.Work(ctx, now)
+}
+
+func (m *Monitor) all() (readings []healthapi.Reading, found []finding) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.readings {
+		readings = append(readings, r...)
+	}
+	for _, f := range m.findings {
+		found = append(found, f...)
+	}
+	return readings, found
+}
+
+func (m *Monitor) flush() {
+	if err := m.history.Flush(); err != nil {
+		m.cfg.Log.Warn("history is not kept", "error", err)
+	}
+}
+
+// probe asks every daemon whose work is the box's.
+func (m *Monitor) probe(ctx context.Context) error {
+	if _, err := m.cfg.Init.Status(ctx); err != nil {
+		return err
+	}
+	if _, err := m.cfg.Box.Status(ctx); err != nil {
+		return err
+	}
+	s, err := m.cfg.Mail.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if !s.Serving {
+		return errors.New("mail is not served")
+	}
+	return greeting(ctx, m.cfg.SMTP)
+}
+
+// Status implements healthapi.Service.
+func (m *Monitor) Status(context.Context) (*healthapi.Status, error) {
+	readings, _ := m.all()
+	slices.SortFunc(readings, func(a, b healthapi.Reading) int {
+		switch {
+		case a.ID < b.ID:
+			return -1
+		case a.ID > b.ID:
+			return 1
+		}
+		return 0
+	})
+	m.mu.Lock()
+	states := m.judge.States()
+	m.mu.Unlock()
+	s := &healthapi.Status{Time: time.Now(), States: states, Readings: readings, Watchdog: m.watchdog.Status()}
+	for _, st := range states {
+		s.Level = max(s.Level, st.Level)
+	}
+	return s, nil
+}
+
+// History implements healthapi.Service.
+func (m *Monitor) History(_ context.Context, id, span string) ([]healthapi.Point, error) {
+	points, err := m.history.Points(id, span, time.Now())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, wire.NotFound("there is no reading %q", id)
+	}
+	return points, err
+}

@@ -1,0 +1,124 @@
+package health
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pillarbox/appliance/api/healthapi"
+)
+
+// describe says in sentences what a reading beyond a limit means.
+func describe(r healthapi.Reading, level healthapi.Level) finding {
+	f := finding{id: r.ID, level: level}
+	low := r.WatchLow != nil && r.Value <= *r.WatchLow || r.BadLow != nil && r.Value <= *r.BadLow
+	value := Format(r.Kind, r.Value)
+	switch r.Kind {
+	case healthapi.Temperature:
+		f.what = fmt.Sprintf("It is too hot: %s has %s%s.", r.Name, value, limitText(r))
+		f.means = "Heat wears the parts out, and at the limit the machine slows down or stops."
+		f.do = "Let air pass around the box, look at the fans, remove dust, cool the room."
+		if low {
+			f.what = fmt.Sprintf("It is too cold: %s has %s.", r.Name, value)
+			f.means, f.do = "Water may form on the parts.", "Warm the room."
+		}
+	case healthapi.Fan:
+		f.what = fmt.Sprintf("A fan is too slow: %s turns at %s%s.", r.Name, value, limitText(r))
+		f.means, f.do = "It may stop soon, and the box will get hot.", "Clean it, or replace it."
+	case healthapi.Voltage, healthapi.Current, healthapi.Power:
+		f.what = fmt.Sprintf("The supply is out of bounds: %s is at %s%s.", r.Name, value, limitText(r))
+		f.means, f.do = "The power supply or the board may be failing.", "Look at the power supply; have a second one ready."
+	default:
+		f.what = fmt.Sprintf("%s: %s%s.", capital(r.Name), value, limitText(r))
+		f.means, f.do = meaningOf(r.ID)
+	}
+	return f
+}
+
+// meaningOf explains the readings that no kind explains.
+func meaningOf(id string) (means, do string) {
+	switch {
+	case strings.HasPrefix(id, "memory/") && strings.HasSuffix(id, "/uncorrected"):
+		return "Memory has lost data. Programs may have been damaged, and it will happen again.", "Switch the box off, replace the memory module, then check the mail store."
+	case strings.HasPrefix(id, "memory/"):
+		return "A memory module makes errors that could still be set right. It may get worse.", "Replace the memory module when it suits."
+	case strings.HasPrefix(id, "space/state"):
+		return "Settings and logs find no room.", "Send a support bundle: this should not happen."
+	case strings.HasPrefix(id, "space/"):
+		return "When the disk is full no more mail is taken; what is there stays readable.", "Remove mail, set storage limits, or add a larger disk."
+	case strings.HasSuffix(id, "/wear"):
+		return "The disk comes to the end of the writes it was made for.", "Replace it within the next weeks, after a backup."
+	case strings.HasSuffix(id, "/spare"):
+		return "The disk runs out of blocks to replace bad ones with.", "Replace it soon, after a backup."
+	case strings.HasSuffix(id, "/pending"):
+		return "The disk has places it could not read. Mail on them may be lost.", "Check the mail store, make a backup, replace the disk."
+	case strings.HasSuffix(id, "/reallocated"):
+		return "The disk has replaced bad places. More may follow.", "Make a backup and have a new disk ready."
+	case strings.HasSuffix(id, "/uncorrected"):
+		return "The disk has lost data.", "Make a backup now, replace the disk, check the mail store."
+	case strings.HasSuffix(id, "/cable"):
+		return "What the disk says arrives damaged and is sent again.", "Plug the disk's cable in again, or replace it."
+	case strings.HasPrefix(id, "system/memory"):
+		return "The box may have to stop a program.", "Look at the logs; restart the box when it suits."
+	case strings.HasPrefix(id, "mail/queue"):
+		return "Mail to others has not gone out for a long time.", "Look at the mail that waits, and at the connection to the Internet."
+	case strings.HasPrefix(id, "mail/certificate"):
+		return "When the certificate ends, mail programs refuse to connect.", "Renew the certificate."
+	case strings.HasPrefix(id, "clock/"):
+		return "A wrong clock gives mail wrong dates and makes certificates look invalid.", "Look at the time servers in the network settings."
+	}
+	return "", ""
+}
+
+func limitText(r healthapi.Reading) string {
+	for _, l := range []struct {
+		limit *float64
+		low   bool
+	}{{r.BadHigh, false}, {r.BadLow, true}, {r.WatchHigh, false}, {r.WatchLow, true}} {
+		if l.limit == nil || !l.low && r.Value < *l.limit || l.low && r.Value > *l.limit {
+			continue
+		}
+		return ", the limit is " + Format(r.Kind, *l.limit)
+	}
+	return ""
+}
+
+// Format writes a value with its unit, for people.
+func Format(kind string, v float64) string {
+	switch kind {
+	case healthapi.Temperature:
+		return fmt.Sprintf("%.0f °C", v)
+	case healthapi.Fan:
+		return fmt.Sprintf("%.0f rpm", v)
+	case healthapi.Voltage:
+		return fmt.Sprintf("%.2f V", v)
+	case healthapi.Current:
+		return fmt.Sprintf("%.2f A", v)
+	case healthapi.Power:
+		return fmt.Sprintf("%.0f W", v)
+	case healthapi.Percent:
+		return fmt.Sprintf("%.0f %%", v)
+	case healthapi.Octets:
+		for _, u := range []struct {
+			size float64
+			name string
+		}{{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
+			if v >= u.size {
+				return fmt.Sprintf("%.1f %s", v/u.size, u.name)
+			}
+		}
+		return fmt.Sprintf("%.0f B", v)
+	case healthapi.Seconds:
+		return (time.Duration(v) * time.Second).Round(time.Second).String()
+	case healthapi.Load:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,261 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/box/health/drive"
+)
+
+// tree writes files as sysfs shows them.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestHwmon(t *testing.T) {
+	sys := tree(t, map[string]string{
+		"class/hwmon/hwmon0/name":         "coretemp",
+		"class/hwmon/hwmon0/temp1_input":  "45000",
+		"class/hwmon/hwmon0/temp1_label":  "Package id 0",
+		"class/hwmon/hwmon0/temp1_max":    "82000",
+		"class/hwmon/hwmon0/temp1_crit":   "100000",
+		"class/hwmon/hwmon1/name":         "nct6775",
+		"class/hwmon/hwmon1/fan1_input":   "0",
+		"class/hwmon/hwmon1/fan1_min":     "600",
+		"class/hwmon/hwmon1/fan2_input":   "900",
+		"class/hwmon/hwmon1/fan2_enable":  "0",
+		"class/hwmon/hwmon1/in0_input":    "880",
+		"class/hwmon/hwmon1/in0_min":      "0",
+		"class/hwmon/hwmon1/in0_max":      "0",
+		"class/hwmon/hwmon1/temp7_input":  "-62000",
+		"class/hwmon/hwmon1/temp8_input":  "30000",
+		"class/hwmon/hwmon1/temp8_fault":  "1",
+		"class/hwmon/hwmon1/temp9_input":  "not a number",
+		"class/hwmon/hwmon1/power1_input": "35500000",
+	})
+	got := map[string]healthapi.Reading{}
+	for _, r := range hwmon(sys) {
+		got[r.ID] = r
+	}
+	if len(got) != 4 {
+		t.Errorf("%d readings: %+v", len(got), got)
+	}
+	cpu := got["hwmon/coretemp/temp1"]
+	if cpu.Value != 45 || *cpu.WatchHigh != 82 || *cpu.BadHigh != 100 || cpu.Name != "processor Package id 0" {
+		t.Errorf("%+v", cpu)
+	}
+	if fan := got["hwmon/nct6775/fan1"]; fan.Value != 0 || *fan.BadLow != 600 || levelOf(fan, healthapi.OK) != healthapi.Bad {
+		t.Errorf("a fan that stands: %+v", fan)
+	}
+	if v := got["hwmon/nct6775/in0"]; v.Value != 0.88 || v.WatchHigh != nil {
+		t.Errorf("a voltage without limits: %+v", v)
+	}
+	if p := got["hwmon/nct6775/power1"]; p.Value != 35.5 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestMemoryErrors(t *testing.T) {
+	sys := tree(t, map[string]string{
+		"devices/system/edac/mc/mc0/ce_count":            "12",
+		"devices/system/edac/mc/mc0/ue_count":            "1",
+		"devices/system/edac/mc/mc0/dimm0/dimm_ce_count": "0",
+		"devices/system/edac/mc/mc0/dimm3/dimm_ce_count": "12",
+		"devices/system/edac/mc/mc0/dimm3/dimm_label":    "DIMM_B1",
+	})
+	levels := map[string]healthapi.Level{}
+	for _, r := range memoryErrors(sys) {
+		levels[r.ID] = levelOf(r, healthapi.OK)
+		if f := describe(r, healthapi.Bad); f.means == "" || f.do == "" {
+			t.Errorf("%s has no advice", r.ID)
+		}
+	}
+	if len(levels) != 3 || levels["memory/mc0/corrected"] != healthapi.Watch || levels["memory/mc0/uncorrected"] != healthapi.Bad || levels["memory/mc0/dimm3"] != healthapi.Watch {
+		t.Errorf("%v", levels)
+	}
+}
+
+func TestArrays(t *testing.T) {
+	for _, tt := range []struct {
+		degraded, action string
+		want             healthapi.Level
+	}{{"0", "idle", healthapi.OK}, {"1", "idle", healthapi.Bad}, {"1", "recover", healthapi.Watch}} {
+		sys := tree(t, map[string]string{"block/md0/md/degraded": tt.degraded, "block/md0/md/sync_action": tt.action, "block/md0/md/sync_completed": "5 / 100"})
+		f := arrays(sys)
+		if len(f) != 1 || f[0].level != tt.want || tt.want != healthapi.OK && f[0].do == "" {
+			t.Errorf("%+v: %+v", tt, f)
+		}
+	}
+}
+
+func TestLostLink(t *testing.T) {
+	sys := tree(t, map[string]string{
+		"class/net/eth0/device/x": "", "class/net/eth0/carrier": "1", "class/net/eth0/statistics/rx_errors": "7",
+		"class/net/eth1/device/x": "", "class/net/eth1/carrier": "0",
+		"class/net/lo/carrier": "1",
+	})
+	c := carriers{}
+	r, f := c.read(sys)
+	if len(r) != 1 || r[0].Value != 7 || len(f) != 2 || f[0].level != healthapi.OK || f[1].level != healthapi.OK {
+		t.Errorf("at first: %+v, %+v", r, f)
+	}
+	if err := os.WriteFile(filepath.Join(sys, "class/net/eth0/carrier"), []byte("0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, f = c.read(sys)
+	if f[0].level != healthapi.Bad || f[1].level != healthapi.OK || !strings.Contains(f[0].what, "eth0") {
+		t.Errorf("with the cable out: %+v", f)
+	}
+}
+
+// nut answers like a server of Network UPS Tools.
+func nut(t *testing.T, lines ...string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			buf := make([]byte, 100)
+			n, _ := c.Read(buf)
+			if string(buf[:n]) == "LIST VAR rack\n" {
+				fmt.Fprint(c, strings.Join(lines, "\n")+"\n")
+			}
+			c.Close()
+		}
+	}()
+	return "rack@" + l.Addr().String()
+}
+
+func TestUPS(t *testing.T) {
+	answer := func(status string) []string {
+		return []string{"BEGIN LIST VAR rack", `VAR rack battery.charge "42"`, `VAR rack battery.runtime "600"`, `VAR rack ups.status "` + status + `"`, "END LIST VAR rack"}
+	}
+	for _, tt := range []struct {
+		status string
+		level  healthapi.Level
+		final  bool
+		what   string
+	}{
+		{"OL CHRG", healthapi.OK, false, ""},
+		{"OB DISCHRG", healthapi.Bad, false, "About 10 minutes are left."},
+		{"OB LB", healthapi.Bad, true, "nearly empty"},
+		{"OL RB", healthapi.Watch, false, "replaced"},
+	} {
+		vars, err := upsVariables(t.Context(), nut(t, answer(tt.status)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, f := ups(vars)
+		if len(r) != 2 || f.level != tt.level || f.final != tt.final || !strings.Contains(f.what, tt.what) {
+			t.Errorf("%s: %+v, %+v", tt.status, r, f)
+		}
+	}
+	for _, where := range []string{"rack", "ra ck@host", nut(t, "ERR UNKNOWN-UPS"), nut(t, "BEGIN LIST VAR rack")} {
+		if _, err := upsVariables(t.Context(), where); err == nil {
+			t.Errorf("%q was taken", where)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := upsVariables(ctx, "rack@127.0.0.1:1"); err == nil {
+		t.Error("asked though the time was over")
+	}
+}
+
+func TestDrives(t *testing.T) {
+	sys := tree(t, map[string]string{"block/sda/size": "1", "block/sdb/size": "1", "block/sdc/size": "1", "block/vda/size": "1", "block/nvme0n1/size": "1"})
+	readings, found := readDrives(sys, func(_, name string) (*drive.Health, error) {
+		switch name {
+		case "sda":
+			return &drive.Health{Device: "sda", Serial: "S1", Model: "Disk", Failing: true, Reasons: []string{"few spare blocks are left"},
+				Celsius: ptr(70.0), Pending: ptr(int64(8)), WearPercent: ptr(90.0), SelfTest: drive.SelfTest{Known: true, Failed: true}}, nil
+		case "sdb":
+			return nil, drive.ErrSilent
+		case "nvme0n1":
+			return &drive.Health{Device: name, CelsiusBad: ptr(85.0), Celsius: ptr(60.0)}, nil
+		}
+		return nil, errors.New("input/output error")
+	})
+	levels := map[string]healthapi.Level{}
+	for _, r := range readings {
+		levels[r.ID] = levelOf(r, healthapi.OK)
+	}
+	for _, f := range found {
+		levels[f.id] = f.level
+		if f.level != healthapi.OK && (f.what == "" || f.means == "" || f.do == "") {
+			t.Errorf("%+v lacks a sentence", f)
+		}
+	}
+	for id, want := range map[string]healthapi.Level{
+		"drive/S1/temperature": healthapi.Bad, "drive/S1/pending": healthapi.Bad, "drive/S1/wear": healthapi.Watch,
+		"drive/S1/verdict": healthapi.Bad, "drive/S1/self-test": healthapi.Bad, "drive/sdc/answers": healthapi.Watch,
+		"drive/nvme0n1/temperature": healthapi.OK, "drive/nvme0n1/verdict": healthapi.OK,
+	} {
+		if got, ok := levels[id]; !ok || got != want {
+			t.Errorf("%s: %v %v, want %v", id, got, ok, want)
+		}
+	}
+}
+
+func TestLastWords(t *testing.T) {
+	dir := t.TempDir()
+	pstore := filepath.Join(dir, "pstore")
+	if f, err := lastWords(pstore, filepath.Join(dir, "crash")); err != nil || f.level != healthapi.OK {
+		t.Errorf("without pstore: %+v, %v", f, err)
+	}
+	if err := os.Mkdir(pstore, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(pstore, "dmesg-efi-1"), []byte("Oops"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := lastWords(pstore, filepath.Join(dir, "crash"))
+	if err != nil || f.level != healthapi.Watch {
+		t.Errorf("after a crash: %+v, %v", f, err)
+	}
+	if raw, err := os.ReadFile(filepath.Join(dir, "crash/dmesg-efi-1")); err != nil || string(raw) != "Oops" {
+		t.Errorf("kept: %q, %v", raw, err)
+	}
+	if left, _ := os.ReadDir(pstore); len(left) != 0 {
+		t.Error("the firmware's memory is not freed")
+	}
+}
+
+func TestMachine(t *testing.T) {
+	proc := tree(t, map[string]string{"meminfo": "MemTotal:       1000000 kB\nMemFree: 1 kB\nMemAvailable:   40000 kB", "loadavg": "1.25 0.5 0.2 1/100 999"})
+	r := machine(proc)
+	if len(r) != 2 || r[0].Value != 96 || levelOf(r[0], healthapi.OK) != healthapi.Watch || r[1].Value != 1.25 {
+		t.Errorf("%+v", r)
+	}
+	if r := space("x", "test", t.TempDir()); len(r) != 2 || r[0].Value <= 0 || r[0].Value > 100 || r[1].Value <= 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := space("x", "test", "/does/not/exist"); r != nil {
+		t.Errorf("%+v", r)
+	}
+}

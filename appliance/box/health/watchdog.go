@@ -1,0 +1,207 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/box/atomicfile"
+)
+
+const (
+	// watchdogSeconds is how long the timer lets the box hang.
+	watchdogSeconds = 60
+	feedEvery       = 10 * time.Second
+
+	// patience is how long the box may fail its probe before the timer is left
+	// to run out: a large store may take minutes to open after a power cut.
+	patience = 5 * time.Minute
+
+	// start is the same for a box that has just started.
+	startPatience = 15 * time.Minute
+
+	softdog = "Software Watchdog"
+
+	wdiofCardReset = 0x20 // WDIOF_CARDRESET: the timer caused the last start
+)
+
+// Timer is a watchdog timer that runs.
+type Timer interface {
+	Feed() error
+}
+
+// Watchdog feeds a timer while the box truly works. When it does not for too
+// long, the reason is written down and the timer left to run out.
+type Watchdog struct {
+	Timer Timer
+	// Probe tells whether the box works end to end.
+	Probe func(context.Context) error
+	// ReasonFile is where the reason for a restart is kept.
+	ReasonFile string
+	Log        *slog.Logger
+
+	mu      sync.Mutex
+	status  healthapi.Watchdog
+	lastOK  time.Time
+	started time.Time
+	everOK  bool
+	lastErr error
+}
+
+// Status is what the API tells.
+func (w *Watchdog) Status() healthapi.Watchdog {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status
+}
+
+// Set puts what is known about the timer into the status.
+func (w *Watchdog) Set(s healthapi.Watchdog) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status = s
+}
+
+// Probed takes the result of a probe.
+func (w *Watchdog) Probed(now time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lastErr = err
+	if err == nil {
+		w.lastOK, w.everOK = now, true
+		w.status.Held = ""
+	}
+}
+
+// Step feeds the timer, or does not.
+func (w *Watchdog) Step(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.started.IsZero() {
+		w.started, w.lastOK = now, now
+	}
+	limit := patience
+	if !w.everOK {
+		limit = startPatience
+	}
+	if silence := now.Sub(w.lastOK); silence > limit {
+		if w.status.Held == "" {
+			w.status.Held = fmt.Sprintf("the box has not worked for %v: %v", silence.Round(time.Second), w.lastErr)
+			w.Log.Error("the watchdog is not fed any more and restarts the box", "reason", w.status.Held)
+			// What is written must be on the disk before the timer runs out.
+			if err := atomicfile.Write(w.ReasonFile, []byte(now.Format(time.RFC3339)+" "+w.status.Held+"\n"), 0o600); err != nil {
+				w.Log.Error("the reason could not be kept", "error", err)
+			}
+		}
+		return
+	}
+	if w.Timer == nil {
+		return
+	}
+	if err := w.Timer.Feed(); err != nil {
+		w.Log.Error("the watchdog cannot be fed", "error", err)
+		return
+	}
+	w.status.Fed = now
+}
+
+// Run probes and feeds until ctx ends, the two apart: a probe that hangs must
+// not keep the timer from its food before patience is over, nor feed it after.
+func (w *Watchdog) Run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() {
+		for wait(ctx, feedEvery) {
+			c, cancel := context.WithTimeout(ctx, patience/2)
+			err := w.Probe(c)
+			cancel()
+			w.Probed(time.Now(), err)
+		}
+	})
+	both.Go(func() {
+		for w.Step(time.Now()); wait(ctx, feedEvery); {
+			w.Step(time.Now())
+		}
+	})
+	both.Wait()
+}
+
+// wait waits for d and reports whether ctx has not ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// device is a timer of the kernel.
+type device struct{ f *os.File }
+
+func (d device) Feed() error { return unix.IoctlWatchdogKeepalive(int(d.f.Fd())) }
+
+// OpenTimer starts the best timer there is: one of the hardware before the
+// kernel's own. No timer is no error: Device of the result is empty then. The
+// timer goes on after this process has ended, and is fed by the next one.
+func OpenTimer(sys, dev, reasonFile string) (Timer, healthapi.Watchdog, error) {
+	var status healthapi.Watchdog
+	names, err := filepath.Glob(filepath.Join(sys, "class/watchdog/watchdog*"))
+	if err != nil || len(names) == 0 {
+		return nil, status, nil
+	}
+	best := names[0]
+	for _, n := range names {
+		if line(filepath.Join(n, "identity")) != softdog {
+			best = n
+			break
+		}
+	}
+	status.Device = filepath.Base(best)
+	status.Identity = line(filepath.Join(best, "identity"))
+	f, err := os.OpenFile(filepath.Join(dev, status.Device), os.O_WRONLY, 0)
+	if err != nil {
+		return nil, status, fmt.Errorf("watchdog: %w", err)
+	}
+	seconds := int32(watchdogSeconds)
+	// The kernel writes back what the timer can do.
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.WDIOC_SETTIMEOUT, uintptr(unsafe.Pointer(&seconds))); errno != 0 && errno != unix.ENOTTY && errno != unix.EOPNOTSUPP {
+		f.Close()
+		return nil, status, fmt.Errorf("watchdog %s: set its time: %w", status.Device, errno)
+	}
+	status.Timeout = float64(seconds)
+	reason, err := os.ReadFile(reasonFile)
+	switch boot, bootErr := unix.IoctlGetInt(int(f.Fd()), unix.WDIOC_GETBOOTSTATUS); {
+	case err == nil:
+		status.LastReset = strings.TrimSpace(string(reason))
+	case !errors.Is(err, fs.ErrNotExist):
+		status.LastReset = "the reason could not be read: " + err.Error()
+	case bootErr == nil && boot&wdiofCardReset != 0:
+		status.LastReset = "the whole system hung"
+	}
+	return device{f}, status, nil
+}
+
+// restartFinding tells once that the watchdog has restarted the box.
+func restartFinding(s healthapi.Watchdog) finding {
+	f := finding{id: "system/watchdog"}
+	if s.LastReset != "" {
+		f.level = healthapi.Watch
+		f.what = "The watchdog has restarted the box: " + s.LastReset + "."
+		f.means = "Something hung. Mail that was accepted is safe."
+		f.do = "If it comes again, make a support bundle."
+	}
+	return f
+}

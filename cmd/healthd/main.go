@@ -1,0 +1,103 @@
+// Command healthd watches the machine and feeds its watchdog. See package health.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/box/health"
+	"pillarbox/appliance/version"
+)
+
+// stopWithin is what requests get to end when healthd does.
+const stopWithin = time.Second
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "healthd:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	state := flag.String("state", "/state", "`folder` of the state volume")
+	data := flag.String("data", "/data", "`folder` of the data volume")
+	socket := flag.String("socket", healthapi.Socket, "`socket` to serve on")
+	smtp := flag.String("smtp", "127.0.0.1:25", "`address` of the mail server that takes alerts")
+	showVersion := flag.Bool("version", false, "print the version and exit")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "Usage: healthd [flags]\n\nWatches the machine, tells the owner, feeds the watchdog. Ends on SIGTERM.\nExit codes: 0 after SIGTERM, 1 after a failure, 2 for wrong flags.\n\n")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if *showVersion {
+		fmt.Println("healthd", version.String())
+		return nil
+	}
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q: flags only", flag.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, os.Interrupt)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	m, err := health.New(health.Config{
+		Root: "/", State: *state, Data: *data, SMTP: *smtp, Log: log,
+		Init: initapi.NewClient(initapi.Socket), Box: boxapi.NewClient(boxapi.Socket), Mail: mailapi.NewClient(mailapi.Socket),
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(*socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l, err := net.Listen("unix", *socket)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(*socket, 0o600); err != nil {
+		return err
+	}
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := m.Status(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		if err := health.WriteMetrics(w, s); err != nil {
+			log.Debug("metrics were not taken", "error", err)
+		}
+	})
+	srv := &http.Server{Handler: healthapi.Handler(m, metrics), ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	go func() {
+		<-ctx.Done()
+		c, cancel := context.WithTimeout(context.Background(), stopWithin)
+		defer cancel()
+		if err := srv.Shutdown(c); err != nil {
+			log.Warn("requests were cut off", "error", err)
+		}
+	}()
+	err = m.Run(ctx)
+	stop()
+	if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
