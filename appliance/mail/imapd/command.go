@@ -73,6 +73,7 @@ func commands() map[string]*command {
 		"NAMESPACE":      {in: inLogged, run: (*conn).cmdNamespace},
 		"STATUS":         {in: inLogged, run: (*conn).cmdStatus},
 		"APPEND":         {in: inLogged, run: (*conn).cmdAppend},
+		"NOTIFY":         {in: inLogged, run: (*conn).cmdNotify},
 		"IDLE":           {in: inLogged, run: (*conn).cmdIdle},
 		"CHECK":          {in: inSelected, run: (*conn).cmdNoop},
 		"CLOSE":          {in: inSelected, run: (*conn).cmdClose},

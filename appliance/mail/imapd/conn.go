@@ -41,6 +41,7 @@ type conn struct {
 	revoked <-chan struct{} // closed when the person may not stay
 	sel     *session.Selected
 	on      enabled
+	notify  *notify // nil: NOTIFY NONE
 
 	began   time.Time
 	bad     int // bad commands, in a row after the login
@@ -288,6 +289,7 @@ func (c *conn) unselect() {
 
 // logout forgets the person.
 func (c *conn) logout() {
+	c.endNotify()
 	if c.user != nil {
 		c.srv.leave(c.user.Account)
 		c.user, c.revoked = nil, nil

@@ -25,7 +25,7 @@ func (c *conn) cmdIdle(ctx context.Context, _ *call) error {
 	err := c.announceWhile(func() (err error) {
 		line, err = c.dec.Line()
 		return err
-	})
+	}, true, true)
 	c.waiting.Store(false)
 	if err != nil {
 		return &connError{err}

@@ -17,7 +17,25 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 		return err
 	}
 	c.writeUpdate(up)
+	if c.notify != nil && c.notify.fetch != nil && len(up.New) > 0 {
+		if err := c.fetchNew(ctx, up.New); err != nil {
+			return err
+		}
+	}
 	return c.enc.Err()
+}
+
+// fetchNew tells of new messages what NOTIFY asked for (RFC 5465 section 5.1).
+func (c *conn) fetchNew(ctx context.Context, es []store.Entry) error {
+	ms := make([]session.Numbered, 0, len(es))
+	for _, e := range es {
+		if seq := c.sel.Seq(e.UID); seq != 0 {
+			ms = append(ms, session.Numbered{Seq: seq, Entry: e})
+		}
+	}
+	want := *c.notify.fetch
+	want.uid = want.uid || c.on.qresync
+	return newFetcher(c, &want).batch(ctx, ms)
 }
 
 func (c *conn) writeUpdate(up session.Update) {
@@ -28,6 +46,9 @@ func (c *conn) writeUpdate(up session.Update) {
 	}
 	if up.Keywords {
 		c.writeFlagsInUse()
+	}
+	if c.notify != nil && c.notify.selected && c.notify.events&session.FlagChange == 0 {
+		return
 	}
 	for i := range up.Flags {
 		c.writeFlags(&up.Flags[i], false)
@@ -170,55 +191,56 @@ func flagRight(f store.SystemFlags) session.Rights {
 	return session.RightWrite
 }
 
-// announces reports whether the client wants to hear of changes while no
-// command is under way: it has no such wish outside IDLE.
-func (c *conn) announces() bool { return false }
-
-// announcing runs wait, which blocks for input, and announces changes as they
-// happen until it returns. Nobody else writes meanwhile.
+// announcing runs wait, which blocks for input, and announces what NOTIFY
+// asked for as it happens until it returns.
 func (c *conn) announcing(wait func() error) error {
-	if !c.announces() || c.dec.Buffered() > 0 {
+	if c.notify == nil || c.dec.Buffered() > 0 {
 		return wait()
 	}
-	return c.announceWhile(wait)
+	return c.announceWhile(wait, c.notify.selected, !c.notify.delayed)
 }
 
-// announceWhile does so unconditionally.
-func (c *conn) announceWhile(wait func() error) error {
-	var events <-chan store.Event
-	if c.sel != nil {
+// announceWhile runs wait and announces changes meanwhile: those of the
+// selected mailbox, where selected says so, and what NOTIFY asked for. Nobody
+// else writes meanwhile.
+func (c *conn) announceWhile(wait func() error, selected, expunge bool) error {
+	var events, others <-chan store.Event
+	if c.sel != nil && selected {
 		events = c.sel.Events()
+	}
+	if c.notify != nil {
+		others = c.notify.C()
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	var failed error
 	wg.Go(func() {
-		ctx := c.context()
 		for {
 			select {
 			case <-stop:
 				return
 			case <-c.revoked:
 				failed = errRevoked
-				c.roused.Store(true)
-				c.endWait()
-				return
 			case e, ok := <-events:
 				if !ok {
 					events = nil
-					continue
+				} else if c.sel.Note(e) {
+					failed = c.announce(func(ctx context.Context) error { return c.sync(ctx, expunge) })
 				}
-				if !c.sel.Note(e) {
-					continue
+			case e, ok := <-others:
+				if !ok {
+					others = nil
+					break
 				}
-				if failed = c.sync(ctx, true); failed == nil {
-					failed = c.flush()
+				c.notify.Note(e)
+				if len(others) == 0 { // many changes are told as one
+					failed = c.announce(c.tellNews)
 				}
-				if failed != nil {
-					c.roused.Store(true)
-					c.endWait()
-					return
-				}
+			}
+			if failed != nil {
+				c.roused.Store(true)
+				c.endWait()
+				return
 			}
 		}
 	})
@@ -229,4 +251,12 @@ func (c *conn) announceWhile(wait func() error) error {
 		return failed
 	}
 	return err
+}
+
+// announce writes something and sends it.
+func (c *conn) announce(write func(context.Context) error) error {
+	if err := write(c.context()); err != nil {
+		return err
+	}
+	return c.flush()
 }
