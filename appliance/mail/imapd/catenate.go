@@ -117,7 +117,7 @@ func parseURL(link string) (*session.PartRef, bool) {
 			if err != nil || strings.ContainsAny(text, "\r\n") {
 				return nil, false
 			}
-			d := imapwire.NewDecoder(strings.NewReader("["+text+"]\r\n"), len(text)+2, nil)
+			d := imapwire.NewDecoder(strings.NewReader("["+text+"]\n"), len(text)+2, nil)
 			if d.Begin() != nil {
 				return nil, false
 			}

@@ -112,15 +112,20 @@ func no(code imap.ResponseCode, text string) error {
 
 func bad(text string) error { return answer(imap.StatusResponseTypeBad, "", text) }
 
+// maxTag is the longest tag that is repeated for a command that cannot be read.
+const maxTag = 100
+
 var errTooManyBad = errors.New("imapd: too many bad commands")
 
 // command answers the command that was begun. Its error ends the connection.
 func (c *conn) command() error {
 	start := time.Now()
 	cl := &call{tag: c.dec.Tag()}
-	if c.dec.Err() != nil {
-		c.enc.Raw("* BAD ").Raw(c.text(c.dec.Err())).End()
-		return c.countBad(true)
+	if err := c.dec.Err(); err != nil {
+		if cl.tag == "" || len(cl.tag) > maxTag {
+			cl.tag = "*"
+		}
+		return c.tagged(cl, err)
 	}
 	c.dec.SP()
 	cl.name = c.dec.Keyword()

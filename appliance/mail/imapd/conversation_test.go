@@ -143,6 +143,7 @@ type client struct {
 	nc net.Conn
 	r  *bufio.Reader
 	n  int
+	at string // where the conversation is, for failures
 }
 
 func newClient(t testing.TB, nc net.Conn) *client {
@@ -154,7 +155,7 @@ func (c *client) send(s string) {
 	c.t.Helper()
 	c.nc.SetWriteDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.WriteString(c.nc, s); err != nil {
-		c.t.Fatalf("send %q: %v", s, err)
+		c.t.Fatalf("%s: send %q: %v", c.at, s, err)
 	}
 }
 
@@ -163,7 +164,7 @@ func (c *client) line() string {
 	c.nc.SetReadDeadline(time.Now().Add(20 * time.Second))
 	s, err := c.r.ReadString('\n')
 	if err != nil {
-		c.t.Fatalf("read: %v (after %q)", err, s)
+		c.t.Fatalf("%s: read: %v (after %q)", c.at, err, s)
 	}
 	return strings.TrimSuffix(s, "\r\n")
 }
@@ -300,6 +301,7 @@ func play(t *testing.T, file string) {
 			t.Fatalf("%s: what is %q?", where, l)
 		}
 		c := at(m[2])
+		c.at = where
 		arg := m[4]
 		switch m[1] + m[3] {
 		case "C:":

@@ -1,0 +1,183 @@
+package imapd
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox/appliance/mail/account"
+)
+
+// expect reads a line and demands that it has a prefix.
+func (c *client) expect(prefix string) {
+	c.t.Helper()
+	if l := c.line(); !strings.HasPrefix(l, prefix) {
+		c.t.Fatalf("got %q, want %q", l, prefix)
+	}
+}
+
+// expectClosed demands that the server closes the connection.
+func (c *client) expectClosed() {
+	c.t.Helper()
+	c.nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if l, err := c.r.ReadString('\n'); err == nil {
+		c.t.Fatalf("not closed, but %q", l)
+	}
+}
+
+// say sends what the server may stop reading.
+func (c *client) say(s string) {
+	go func() {
+		c.nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		_, _ = c.nc.Write([]byte(s))
+	}()
+}
+
+func TestCommandLimits(t *testing.T) {
+	b := newBench(t, nil)
+	c := b.dial()
+	c.line()
+	// Before the login: 64 KiB, in literals or not.
+	c.say("a1 LOGIN " + strings.Repeat("x", commandLimitBefore) + " y\r\na2 NOOP\r\n")
+	c.expect("a1 BAD")
+	c.expect("a2 OK")
+	c.say("a3 LOGIN {70000}\r\n")
+	c.expect("a3 BAD")
+	c.say("a4 LOGIN {70000+}\r\n" + strings.Repeat("x", 70000) + " y\r\na5 NOOP\r\n")
+	c.expect("a4 BAD")
+	c.expect("a5 OK")
+	c.ok("LOGIN ann@example.org secret")
+	c.ok("SELECT INBOX")
+	// After it: 1 MiB.
+	set := strings.Repeat("1,", 500_000/2) + "1"
+	c.ok("UID FETCH " + set + " FLAGS")
+	c.say("b1 UID FETCH " + set + "," + set + "," + set + " FLAGS\r\nb2 NOOP\r\n")
+	c.expect("b1 BAD")
+	c.expect("b2 OK")
+	c.say("b3 SEARCH " + strings.Repeat("(", 5000) + "\r\nb4 SEARCH " + strings.Repeat("NOT ", 20000) + "ALL\r\nb5 NOOP\r\n")
+	c.expect("b3 BAD")
+	c.expect("b4 BAD")
+	c.expect("b5 OK")
+}
+
+func TestBadCommandLimits(t *testing.T) {
+	b := newBench(t, nil)
+	c := b.dial()
+	c.line()
+	for i := range badLimitBefore {
+		c.send(fmt.Sprintf("a%d FOO\r\n", i))
+		c.expect(fmt.Sprintf("a%d BAD", i))
+	}
+	c.expect("* BYE [CLIENTBUG]")
+	c.expectClosed()
+	c = b.dial()
+	c.login("ann@example.org")
+	for i := range badLimit {
+		c.send(fmt.Sprintf("a%d FOO\r\n", i))
+		c.expect(fmt.Sprintf("a%d BAD", i))
+	}
+	c.expect("* BYE [CLIENTBUG]")
+	c.expectClosed()
+}
+
+func TestLoginLimit(t *testing.T) {
+	b := newBench(t, nil)
+	c := b.dial()
+	c.line()
+	for i := range loginLimit {
+		c.send(fmt.Sprintf("a%d LOGIN ann@example.org wrong\r\n", i))
+		c.expect(fmt.Sprintf("a%d NO [AUTHENTICATIONFAILED]", i))
+	}
+	c.expectClosed()
+}
+
+func TestConnectionsOfOnePerson(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.PerPerson = 2 })
+	first := b.dial()
+	first.login("ann@example.org")
+	b.dial().login("ann@example.org")
+	third := b.dial()
+	third.line()
+	third.send("a LOGIN ann@example.org secret\r\n")
+	third.expect("a NO [LIMIT]")
+	b.dial().login("bob@example.org")
+	first.ok("UNAUTHENTICATE")
+	third.ok("LOGIN ann@example.org secret")
+}
+
+// TestShutdown: clients are told goodbye, wherever they are.
+func TestShutdown(t *testing.T) {
+	b := newBench(t, nil)
+	fresh, logged, idle, notified := b.dial(), b.dial(), b.dial(), b.dial()
+	fresh.line()
+	logged.login("ann@example.org")
+	idle.login("ann@example.org")
+	idle.ok("SELECT INBOX")
+	idle.send("i IDLE\r\n")
+	idle.expect("+ ")
+	notified.login("ann@example.org")
+	notified.ok("NOTIFY SET (personal (MessageNew MessageExpunge))")
+	done := make(chan error)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		done <- b.server.Shutdown(ctx)
+	}()
+	for _, c := range []*client{fresh, logged, idle, notified} {
+		c.expect("* BYE [UNAVAILABLE]")
+		c.expectClosed()
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRevoked: who may not stay is told so, at once in IDLE, else at the next command.
+func TestRevoked(t *testing.T) {
+	b := newBench(t, nil)
+	revoked := make(chan struct{})
+	b.server.cfg.Accounts = revoking{b.people, revoked}
+	idle, waiting := b.dial(), b.dial()
+	idle.login("ann@example.org")
+	idle.ok("SELECT INBOX")
+	idle.send("i IDLE\r\n")
+	idle.expect("+ ")
+	waiting.login("ann@example.org")
+	close(revoked)
+	idle.expect("* BYE [EXPIRED]")
+	idle.expectClosed()
+	waiting.say("a NOOP\r\n")
+	waiting.expect("* BYE [EXPIRED]")
+	waiting.expectClosed()
+}
+
+// revoking makes users whose login can be revoked.
+type revoking struct {
+	*people
+	revoked chan struct{}
+}
+
+func (r revoking) Authenticate(ctx context.Context, login, password string, remote netip.Addr) (*account.User, error) {
+	u, err := r.people.Authenticate(ctx, login, password, remote)
+	if err == nil {
+		u.Revoked = r.revoked
+	}
+	return u, err
+}
+
+// TestDeletedMailbox: who has it selected is told that it is gone.
+func TestDeletedMailbox(t *testing.T) {
+	b := newBench(t, nil)
+	c, other := b.dial(), b.dial()
+	c.login("ann@example.org")
+	c.ok("CREATE Gone")
+	c.ok("SELECT Gone")
+	other.login("ann@example.org")
+	other.ok("DELETE Gone")
+	c.say("a NOOP\r\n")
+	c.expect("* BYE [NONEXISTENT]")
+	c.expectClosed()
+}
