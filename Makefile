@@ -53,10 +53,18 @@ soak: host ## what is too long for CI: SEEDS power cuts from SEED on
 	PILLARBOX_SEED=$(SEED) PILLARBOX_SEEDS=$(SEEDS) go test -tags vm -timeout 0 -v -run PowerCut ./cmd/qemu/vmtest
 
 .PHONY: bench
-bench: ## measure maild beside Postfix and Dovecot on this machine
+bench: bench-store ## measure the store, and maild beside Postfix and Dovecot on this machine
 	@mkdir -p build/bin
 	go build -o build/bin/ ./cmd/maild ./cmd/maild/bench
 	build/bin/bench
+
+CORPORA ?= $(abspath ../shared/corpora)
+
+.PHONY: bench-store
+bench-store: ## measure the store alone; CORPORA is a folder with *.tar.xz of real messages
+	go test -run '^$$' -bench 'Deliver|Encrypted' -benchtime 3000x -timeout 0 ./appliance/store/store
+	PILLARBOX_CORPORA=$(wildcard $(CORPORA)) go test -run '^$$' -bench 'Corpus|Huge|Mailbox|Search' -benchtime 1x -timeout 0 ./appliance/store/store
+	go test -run '^$$' -bench Large -benchtime 10x -timeout 0 -v ./appliance/store/store
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME
