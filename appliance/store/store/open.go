@@ -72,6 +72,7 @@ type Store struct {
 	lastBlob  atomic.Uint64
 	lastAcct  atomic.Uint64
 	broken    atomic.Pointer[error] // why the store is read-only
+	noReserve atomic.Bool           // the reserve was given up, or could not be made
 	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
 	reclaimed time.Time             // when the keeper last gave space back
 

@@ -22,7 +22,8 @@ import (
 //
 // Beside the store lies the reserve file. It is given up when the second step
 // is passed, or at a start that finds the disk full, so that there is room to
-// open, to remove and to compact; it is made again once there is space.
+// open, to remove and to compact; it is made again once there is space. While
+// it is given up, its size is not for mail: MinFree counts as so much more.
 const (
 	// minFreeLeast and minFreeMost bound MinFree where it is not set: below
 	// the first Badger could not compact, above the second more is no use.
@@ -89,6 +90,10 @@ func (s *Store) room(u spaceUse) error {
 	}
 	need := s.minFree(total)
 	switch u {
+	case spaceGrows:
+		if s.noReserve.Load() {
+			need += s.o.Reserve
+		}
 	case spaceKeeps:
 		need /= 2
 	case spaceShrinks:
@@ -152,15 +157,20 @@ func (s *Store) keepReserve() error {
 	}
 	_, statErr := os.Stat(s.reservePath())
 	there := statErr == nil
+	s.noReserve.Store(!there)
 	switch {
 	case there && free < s.minFree(total)/2:
 		s.log.Warn("the disk is nearly full: giving up the reserve", "free", free)
-		if err := os.Remove(s.reservePath()); err != nil {
+		if err := os.Remove(s.reservePath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("store: reserve: %w", err)
 		}
+		s.noReserve.Store(true)
 		return syncDir(filepath.Dir(s.dir))
-	case !there && free > s.minFree(total)+s.o.Reserve:
-		return s.makeReserve()
+	case !there && free >= s.minFree(total)+s.o.Reserve:
+		if err := s.makeReserve(); err != nil {
+			return err
+		}
+		s.noReserve.Store(false)
 	}
 	return nil
 }
