@@ -197,7 +197,7 @@ func (c *conn) enter(cl *call, p *account.User) error {
 	if !c.srv.enter(p.Account) {
 		return no(imap.ResponseCodeLimit, "Too many connections of this person")
 	}
-	c.user = session.NewUser(c.srv.cfg.Store, p.Account, p.Address, c.srv.recents, c.srv.cfg.Sharing)
+	c.user = session.NewUser(c.srv.base, p.Account, p.Address)
 	c.revoked = p.Revoked
 	c.dec.Limit = commandLimit
 	c.bad = 0

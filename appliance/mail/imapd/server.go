@@ -43,6 +43,8 @@ type Config struct {
 	Tokens TokenVerifier
 	// Sharing finds whose mailboxes are shared with whom; nil: none are.
 	Sharing session.Sharing
+	// Index answers searches for text; nil: all mail is read for each.
+	Index session.Index
 	// TLS offers STARTTLS; nil: not offered.
 	TLS *tls.Config
 	// AllowPlaintext reports whether passwords are taken without TLS; nil: never.
@@ -104,10 +106,10 @@ const (
 
 // Server serves IMAP on any number of listeners.
 type Server struct {
-	cfg     Config
-	log     *slog.Logger
-	table   map[string]*command
-	recents *session.Recents
+	cfg   Config
+	log   *slog.Logger
+	table map[string]*command
+	base  *session.Base
 
 	ctx    context.Context // ends when the server is to stop at once
 	cancel context.CancelFunc
@@ -142,7 +144,9 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log, table: commands(),
-		recents:   session.NewRecents(time.Now()),
+		base: &session.Base{
+			Store: cfg.Store, Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
+		},
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 		people:    make(map[store.AccountID]int),

@@ -24,6 +24,7 @@ import (
 	"pillarbox/appliance/mail/delivery"
 	"pillarbox/appliance/mail/guard"
 	"pillarbox/appliance/mail/imapd"
+	"pillarbox/appliance/mail/indexer"
 	"pillarbox/appliance/mail/mimeindex"
 	"pillarbox/appliance/mail/pop3d"
 	"pillarbox/appliance/mail/queue"
@@ -63,6 +64,7 @@ type Daemon struct {
 	certs    *certs.Manager
 	pipeline *delivery.Pipeline
 	queue    *queue.Queue
+	index    *indexer.Indexer
 	backups  *backups.Service
 	api      net.Listener
 
@@ -134,6 +136,7 @@ func (d *Daemon) assemble(options store.Options) {
 		Kick:       func() { d.queue.Kick() },
 		Hostname:   d.hostname, MaxSize: d.maxSize, Log: d.log.With("part", "delivery"),
 	})
+	d.index = indexer.New(indexer.Config{Store: d.store, Log: d.log.With("part", "index")})
 	d.queue = queue.New(queue.Config{
 		Store: d.store, Bouncer: d.pipeline, Hostname: d.hostname, Events: d.queueEvent, Log: d.log.With("part", "queue"),
 		Router: route.New(route.Config{Resolver: route.NewDNS(""), Hostname: d.hostname, SmartHost: d.smartHost, AllowLoopback: d.cfg.AllowLoopback}),
@@ -234,6 +237,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() { d.certs.Run(queueCtx) })
+	work.Go(func() {
+		if err := d.index.Run(queueCtx); err != nil {
+			stop(fmt.Errorf("index: %w", err))
+		}
+	})
 	work.Go(func() { d.follow(queueCtx) })
 
 	err = d.listen()
@@ -287,7 +295,7 @@ func (d *Daemon) listen() (err error) {
 		AllowPlaintext: d.allowPlaintext, Hostname: d.hostname, Log: d.log.With("part", "submission"),
 	})
 	imap := imapd.New(imapd.Config{
-		Store: d.store, Accounts: d.people, Sharing: d.people, TLS: tlsConfig, AllowPlaintext: d.allowPlaintext,
+		Store: d.store, Accounts: d.people, Sharing: d.people, Index: d.index, TLS: tlsConfig, AllowPlaintext: d.allowPlaintext,
 		AppendLimit: d.maxSize, Version: d.cfg.Version, Log: d.log.With("part", "imap"),
 	})
 	pop3 := pop3d.New(pop3d.Config{Store: d.store, Accounts: d.people, TLS: tlsConfig, AllowPlaintext: d.allowPlaintext, Log: d.log.With("part", "pop3")})

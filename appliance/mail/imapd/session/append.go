@@ -34,12 +34,12 @@ func (a *Append) Fits(ctx context.Context, size int64) error {
 	for _, m := range a.items {
 		size += m.body.Size()
 	}
-	return a.user.store.CheckQuota(ctx, a.box.Account, max(0, size-a.spare))
+	return a.user.Store.CheckQuota(ctx, a.box.Account, max(0, size-a.spare))
 }
 
 // Begin begins a message. A zero date means now.
 func (a *Append) Begin(ctx context.Context, flags store.Flags, date time.Time) (*Message, error) {
-	body, err := a.user.store.Spool(ctx)
+	body, err := a.user.Store.Spool(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (m *Message) End() error {
 func (a *Append) Commit(ctx context.Context) ([]store.UID, error) {
 	uids := make([]store.UID, 0, len(a.items))
 	for _, m := range a.items {
-		r, err := a.user.store.Deliver(ctx, store.Delivery{
+		r, err := a.user.Store.Deliver(ctx, store.Delivery{
 			Body: m.body, Facts: m.facts,
 			Placements: []store.Placement{{
 				Account: a.box.Account, Mailbox: a.box.ID, Flags: m.flags, InternalDate: m.date,
@@ -84,7 +84,7 @@ func (a *Append) Commit(ctx context.Context) ([]store.UID, error) {
 		})
 		if err != nil {
 			if len(uids) > 0 {
-				if _, _, undo := a.user.store.Expunge(ctx, a.box.ID, uids, false); undo != nil {
+				if _, _, undo := a.user.Store.Expunge(ctx, a.box.ID, uids, false); undo != nil {
 					return nil, undo
 				}
 			}
@@ -108,7 +108,7 @@ func (s *Selected) Replace(ctx context.Context, a *Append, uid store.UID) (bool,
 	if !s.Rights.Has(RightTrash | RightExpunge) {
 		return false, ErrNoRight
 	}
-	es, err := s.user.store.EntriesOf(ctx, s.box.ID, []store.UID{uid})
+	es, err := s.user.Store.EntriesOf(ctx, s.box.ID, []store.UID{uid})
 	if err != nil || len(es) == 0 {
 		return false, gone(err)
 	}
@@ -120,6 +120,6 @@ func (s *Selected) Replace(ctx context.Context, a *Append, uid store.UID) (bool,
 
 // Expunge removes a message, whatever its flags.
 func (s *Selected) Expunge(ctx context.Context, uid store.UID) (store.ModSeq, error) {
-	_, modseq, err := s.user.store.Expunge(ctx, s.box.ID, []store.UID{uid}, false)
+	_, modseq, err := s.user.Store.Expunge(ctx, s.box.ID, []store.UID{uid}, false)
 	return modseq, gone(err)
 }

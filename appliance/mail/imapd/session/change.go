@@ -30,7 +30,7 @@ func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChang
 	if len(uids) == 0 {
 		return out, nil
 	}
-	res, err := s.user.store.ChangeFlags(ctx, s.box.ID, uids, c)
+	res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
 	if err != nil {
 		return out, gone(err)
 	}
@@ -91,7 +91,7 @@ func (s *Selected) MarkSeen(ctx context.Context, ms []Numbered) (map[store.UID]b
 	if len(uids) == 0 {
 		return nil, nil
 	}
-	res, err := s.user.store.ChangeFlags(ctx, s.box.ID, uids, store.FlagChange{Op: store.FlagsAdd, Flags: store.Flags{System: store.Seen}})
+	res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, store.FlagChange{Op: store.FlagsAdd, Flags: store.Flags{System: store.Seen}})
 	if err != nil {
 		return nil, gone(err)
 	}
@@ -121,9 +121,9 @@ func (s *Selected) Copy(ctx context.Context, set Spans, to store.MailboxID, move
 		return store.CopyResult{}, nil
 	}
 	if move {
-		return s.user.store.Move(ctx, s.box.ID, uids, to)
+		return s.user.Store.Move(ctx, s.box.ID, uids, to)
 	}
-	return s.user.store.Copy(ctx, s.box.ID, uids, to)
+	return s.user.Store.Copy(ctx, s.box.ID, uids, to)
 }
 
 // ExpungeDeleted removes the messages with \Deleted: those of the set, or, where
@@ -135,7 +135,7 @@ func (s *Selected) ExpungeDeleted(ctx context.Context, set Spans) (store.ModSeq,
 			return 0, nil
 		}
 		set = Spans{{Start: imap.UID(s.uids.At(1)), Stop: imap.UID(s.uids.Max())}}
-		box, err := s.user.store.Mailbox(ctx, s.box.ID)
+		box, err := s.user.Store.Mailbox(ctx, s.box.ID)
 		if err != nil {
 			return 0, gone(err)
 		}
@@ -157,7 +157,7 @@ func (s *Selected) ExpungeDeleted(ctx context.Context, set Spans) (store.ModSeq,
 	if len(uids) == 0 {
 		return 0, nil
 	}
-	went, modseq, err := s.user.store.Expunge(ctx, s.box.ID, uids, true)
+	went, modseq, err := s.user.Store.Expunge(ctx, s.box.ID, uids, true)
 	if err != nil {
 		return 0, gone(err)
 	}
@@ -180,7 +180,7 @@ func (s *Selected) Since(ctx context.Context, since store.ModSeq, known Spans, a
 	var out Since
 	known = normal(known)
 	wanted := func(uid store.UID) bool { return uid < s.uidNext && (all || known.Contains(uid)) }
-	ch, err := s.user.store.ChangesSince(ctx, s.box.ID, since)
+	ch, err := s.user.Store.ChangesSince(ctx, s.box.ID, since)
 	if errors.Is(err, store.ErrCannotCalculateChanges) {
 		return s.sinceUnknown(ctx, since, known, all)
 	}

@@ -22,6 +22,7 @@ type Criteria struct {
 	Date time.Time
 
 	folded string
+	hits   *search.Hits // what the full-text index says; nil: nothing
 }
 
 // Key says what a search key compares.
@@ -196,6 +197,9 @@ func (k *Criteria) eval(m *candidate) truth {
 		return is(uint64(m.Email) == k.Num)
 	case ThreadID:
 		return is(uint64(m.Thread) == k.Num)
+	}
+	if t := k.fromIndex(m); t != unknown {
+		return t
 	}
 	if m.stage < stageFacts {
 		return unknown

@@ -88,7 +88,7 @@ func (s *Selected) bodyText(ctx context.Context, id store.BlobID, index []byte) 
 }
 
 func (s *Selected) readText(ctx context.Context, id store.BlobID, index []byte) (string, error) {
-	body, err := s.user.store.OpenBody(ctx, id)
+	body, err := s.user.Store.OpenBody(ctx, id)
 	if err != nil {
 		return "", err
 	}

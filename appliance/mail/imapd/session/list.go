@@ -38,7 +38,7 @@ type node struct {
 // tree reads all names the person sees: mailboxes, names that exist only as
 // somebody's parents, and subscribed names without a mailbox.
 func (u *User) tree(ctx context.Context) ([]*node, error) {
-	boxes, err := u.store.Mailboxes(ctx, u.Account)
+	boxes, err := u.Store.Mailboxes(ctx, u.Account)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func (u *User) Metadata(ctx context.Context, mailbox string, entries []string, d
 		return err
 	}
 	for _, e := range entries {
-		d, err := u.store.Doc(ctx, store.TableMetadata, u.metadataKey(a, e))
+		d, err := u.Store.Doc(ctx, store.TableMetadata, u.metadataKey(a, e))
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			if depth != 0 {
@@ -115,7 +115,7 @@ func (u *User) Metadata(ctx context.Context, mailbox string, entries []string, d
 			continue
 		}
 		base := u.metadataKey(a, e) + "/"
-		if err := u.store.Docs(ctx, store.TableMetadata, base, "", func(d store.Doc) error {
+		if err := u.Store.Docs(ctx, store.TableMetadata, base, "", func(d store.Doc) error {
 			rest := strings.TrimPrefix(d.Key, base)
 			if depth == 1 && strings.Contains(rest, "/") {
 				return nil
@@ -161,7 +161,7 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 		ops = append(ops, op)
 	}
 	for private, n := range added {
-		if err := u.store.Docs(ctx, store.TableMetadata, u.prefix(a, private)+"/", "", func(store.Doc) error {
+		if err := u.Store.Docs(ctx, store.TableMetadata, u.prefix(a, private)+"/", "", func(store.Doc) error {
 			if n++; n > maxEntries {
 				return errTooManyEntries
 			}
@@ -170,18 +170,18 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 			return err
 		}
 	}
-	return u.store.UpdateDocs(ctx, ops...)
+	return u.Store.UpdateDocs(ctx, ops...)
 }
 
 // dropMetadata forgets the annotations of a mailbox that is gone.
 func (u *User) dropMetadata(ctx context.Context, box store.Mailbox) error {
 	var ops []store.DocOp
-	err := u.store.Docs(ctx, store.TableMetadata, fmt.Sprintf("m%016x/", uint64(box.ID)), "", func(d store.Doc) error {
+	err := u.Store.Docs(ctx, store.TableMetadata, fmt.Sprintf("m%016x/", uint64(box.ID)), "", func(d store.Doc) error {
 		ops = append(ops, store.DocOp{Table: store.TableMetadata, Key: d.Key})
 		return nil
 	})
 	if err != nil || len(ops) == 0 {
 		return err
 	}
-	return u.store.UpdateDocs(ctx, ops...)
+	return u.Store.UpdateDocs(ctx, ops...)
 }

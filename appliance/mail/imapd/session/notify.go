@@ -91,7 +91,7 @@ type News struct {
 // Notify begins to follow. The mailboxes as they are count as told.
 func (u *User) Notify(ctx context.Context, groups []EventGroup) (*Notifier, error) {
 	n := &Notifier{
-		user: u, groups: groups, watcher: u.store.Watch(u.Account),
+		user: u, groups: groups, watcher: u.Store.Watch(u.Account),
 		dirty: make(map[store.MailboxID]Events),
 	}
 	if err := n.read(ctx); err != nil {
@@ -109,7 +109,7 @@ func (n *Notifier) C() <-chan store.Event { return n.watcher.C }
 
 // read takes the mailboxes as they are.
 func (n *Notifier) read(ctx context.Context) error {
-	boxes, err := n.user.store.Mailboxes(ctx, n.user.Account)
+	boxes, err := n.user.Store.Mailboxes(ctx, n.user.Account)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (n *Notifier) News(ctx context.Context, but store.MailboxID) (News, error) 
 		if id == but {
 			continue
 		}
-		box, err := n.user.store.Mailbox(ctx, id)
+		box, err := n.user.Store.Mailbox(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}

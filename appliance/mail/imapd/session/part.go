@@ -28,14 +28,14 @@ func (u *User) OpenPart(ctx context.Context, p *PartRef) (io.ReadCloser, int64, 
 	if p.UIDValidity != 0 && p.UIDValidity != box.UIDValidity {
 		return nil, 0, store.ErrNotFound
 	}
-	es, err := u.store.EntriesOf(ctx, box.ID, []store.UID{p.UID})
+	es, err := u.Store.EntriesOf(ctx, box.ID, []store.UID{p.UID})
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(es) == 0 {
 		return nil, 0, store.ErrNotFound
 	}
-	body, err := u.store.OpenBody(ctx, es[0].Blob)
+	body, err := u.Store.OpenBody(ctx, es[0].Blob)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -54,7 +54,7 @@ func (u *User) OpenPart(ctx context.Context, p *PartRef) (io.ReadCloser, int64, 
 
 func (u *User) partReader(ctx context.Context, body store.Body, id store.BlobID, s *Section) (io.ReaderAt, int64, error) {
 	var idx *mimeindex.Index
-	err := u.store.Facts(ctx, []store.BlobID{id}, store.WantIndex, func(_ int, f *store.Facts) (err error) {
+	err := u.Store.Facts(ctx, []store.BlobID{id}, store.WantIndex, func(_ int, f *store.Facts) (err error) {
 		idx, err = mimeindex.Unmarshal(f.Index)
 		return err
 	})

@@ -22,6 +22,10 @@ func (s *Selected) Search(ctx context.Context, k *Criteria, progress func(done, 
 		return out, nil
 	}
 	k.prepare()
+	left := maxConsult
+	if err := s.consult(ctx, k, &left); err != nil {
+		return out, err
+	}
 	set := k.limits(Spans{{Start: imap.UID(s.uids.At(1)), Stop: imap.UID(s.uids.Max())}})
 	total, done := 0, 0
 	for _, r := range set {
@@ -76,7 +80,7 @@ func (s *Selected) examine(ctx context.Context, k *Criteria, ms []candidate, ids
 	if last == stageBody {
 		want |= store.WantIndex
 	}
-	err := s.user.store.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+	err := s.user.Store.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
 		m := &ms[i]
 		m.stage, m.sent = stageFacts, f.Sent
 		m.header = newHeaderText(f.Header)

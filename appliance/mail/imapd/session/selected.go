@@ -55,7 +55,7 @@ func (u *User) Select(ctx context.Context, name string, readOnly bool) (*Selecte
 		Rights:   rights,
 		user:     u,
 		// Listening starts before reading, so that no change falls between.
-		watcher:  u.store.Watch(box.Account),
+		watcher:  u.Store.Watch(box.Account),
 		keywords: make(map[string]bool),
 	}
 	if err := s.load(ctx, box.ID); err != nil {
@@ -70,8 +70,8 @@ func (u *User) Select(ctx context.Context, name string, readOnly bool) (*Selecte
 func (s *Selected) load(ctx context.Context, id store.MailboxID) error {
 	s.uids = UIDs{}
 	var recent store.UID
-	start := s.user.recents.start
-	box, err := s.user.store.Entries(ctx, id, 0, 0, func(e store.Entry) error {
+	start := s.user.Recents.start
+	box, err := s.user.Store.Entries(ctx, id, 0, 0, func(e store.Entry) error {
 		s.uids.Append(e.UID)
 		if recent == 0 && !e.SaveDate.Before(start) {
 			recent = e.UID
@@ -103,7 +103,7 @@ func (s *Selected) claimRecent() {
 	if s.recent == 0 {
 		s.recent = s.uidNext
 	}
-	s.recent = s.user.recents.claim(s.box.ID, s.recent, s.uidNext, s.ReadOnly)
+	s.recent = s.user.Recents.claim(s.box.ID, s.recent, s.uidNext, s.ReadOnly)
 	s.recentTo = s.uidNext
 }
 
@@ -212,7 +212,7 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 	s.poll()
 	var changed []store.Entry
 	if s.dirty {
-		ch, err := s.user.store.ChangesSince(ctx, s.box.ID, s.modseq)
+		ch, err := s.user.Store.ChangesSince(ctx, s.box.ID, s.modseq)
 		switch {
 		case errors.Is(err, store.ErrCannotCalculateChanges):
 			if ch, err = s.compare(ctx); err != nil {
@@ -240,7 +240,7 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 		}
 		if up.Exists {
 			if s.recentTo < s.uidNext {
-				from := s.user.recents.claim(s.box.ID, s.recentTo, s.uidNext, s.ReadOnly)
+				from := s.user.Recents.claim(s.box.ID, s.recentTo, s.uidNext, s.ReadOnly)
 				if s.recent >= s.recentTo || from > s.recentTo {
 					s.recent = from
 				}
@@ -300,7 +300,7 @@ func (s *Selected) isOwn(e store.Entry) bool {
 func (s *Selected) compare(ctx context.Context) (store.Changes, error) {
 	var ch store.Changes
 	next := uint32(1)
-	box, err := s.user.store.Entries(ctx, s.box.ID, 0, 0, func(e store.Entry) error {
+	box, err := s.user.Store.Entries(ctx, s.box.ID, 0, 0, func(e store.Entry) error {
 		if e.ModSeq > s.modseq {
 			ch.Changed = append(ch.Changed, e)
 		}
@@ -396,11 +396,11 @@ func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) e
 		}
 		lo, hi := uids[0], uids[len(uids)-1]
 		if int(hi-lo) < 2*len(uids) {
-			if _, err := s.user.store.Entries(ctx, s.box.ID, lo, hi, func(e store.Entry) error { take(e); return nil }); err != nil {
+			if _, err := s.user.Store.Entries(ctx, s.box.ID, lo, hi, func(e store.Entry) error { take(e); return nil }); err != nil {
 				return gone(err)
 			}
 		} else {
-			es, err := s.user.store.EntriesOf(ctx, s.box.ID, uids)
+			es, err := s.user.Store.EntriesOf(ctx, s.box.ID, uids)
 			if err != nil {
 				return gone(err)
 			}

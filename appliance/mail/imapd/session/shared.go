@@ -52,7 +52,7 @@ func grantsKey(owner store.AccountID, id store.MailboxID) string {
 }
 
 func (u *User) grants(ctx context.Context, box store.Mailbox) (grants, uint64, error) {
-	d, err := u.store.Doc(ctx, store.TableACL, grantsKey(box.Account, box.ID))
+	d, err := u.Store.Doc(ctx, store.TableACL, grantsKey(box.Account, box.ID))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return grants{}, store.IfAbsent, nil
@@ -92,7 +92,7 @@ func (u *User) rights(ctx context.Context, box store.Mailbox) (Rights, error) {
 
 // dropRights forgets the rights on a mailbox that is gone.
 func (u *User) dropRights(ctx context.Context, box store.Mailbox) error {
-	return u.store.UpdateDocs(ctx, store.DocOp{Table: store.TableACL, Key: grantsKey(box.Account, box.ID)})
+	return u.Store.UpdateDocs(ctx, store.DocOp{Table: store.TableACL, Key: grantsKey(box.Account, box.ID)})
 }
 
 // inheritRights gives a new mailbox the rights on its parent, so that who may
@@ -102,29 +102,29 @@ func (u *User) inheritRights(ctx context.Context, box store.Mailbox) error {
 	if i < 0 {
 		return nil
 	}
-	parent, err := u.store.MailboxByName(ctx, box.Account, box.Name[:i])
+	parent, err := u.Store.MailboxByName(ctx, box.Account, box.Name[:i])
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	d, err := u.store.Doc(ctx, store.TableACL, grantsKey(parent.Account, parent.ID))
+	d, err := u.Store.Doc(ctx, store.TableACL, grantsKey(parent.Account, parent.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	return u.store.UpdateDocs(ctx, store.DocOp{Table: store.TableACL, Key: grantsKey(box.Account, box.ID), Value: d.Value})
+	return u.Store.UpdateDocs(ctx, store.DocOp{Table: store.TableACL, Key: grantsKey(box.Account, box.ID), Value: d.Value})
 }
 
 // sharedBoxes calls fn with the mailboxes other people share with the person.
 func (u *User) sharedBoxes(ctx context.Context, fn func(name string, box store.Mailbox)) error {
-	if u.shared == nil {
+	if u.Sharing == nil {
 		return nil
 	}
 	owners := make(map[store.AccountID]string)
 	own := fmt.Sprintf("%016x/", uint64(u.Account))
-	return u.store.Docs(ctx, store.TableACL, "", "", func(d store.Doc) error {
+	return u.Store.Docs(ctx, store.TableACL, "", "", func(d store.Doc) error {
 		if strings.HasPrefix(d.Key, own) {
 			return nil
 		}
@@ -137,7 +137,7 @@ func (u *User) sharedBoxes(ctx context.Context, fn func(name string, box store.M
 		if err != nil {
 			return fmt.Errorf("session: access control list %q: %w", d.Key, err)
 		}
-		box, err := u.store.Mailbox(ctx, store.MailboxID(id))
+		box, err := u.Store.Mailbox(ctx, store.MailboxID(id))
 		if errors.Is(err, store.ErrNotFound) || err == nil && box.NonExistent {
 			return nil // gone with its owner
 		}
@@ -146,7 +146,7 @@ func (u *User) sharedBoxes(ctx context.Context, fn func(name string, box store.M
 		}
 		owner, known := owners[box.Account]
 		if !known {
-			owner, _ = u.shared.AddressOf(box.Account)
+			owner, _ = u.Sharing.AddressOf(box.Account)
 			owners[box.Account] = owner
 		}
 		if owner != "" {
@@ -179,11 +179,11 @@ func (u *User) Grants(ctx context.Context, name string) ([]Grant, error) {
 		r, _ := ParseRights(letters)
 		if id != Anyone {
 			n, err := strconv.ParseUint(id, 10, 64)
-			if err != nil || u.shared == nil {
+			if err != nil || u.Sharing == nil {
 				continue
 			}
 			var ok bool
-			if id, ok = u.shared.AddressOf(store.AccountID(n)); !ok {
+			if id, ok = u.Sharing.AddressOf(store.AccountID(n)); !ok {
 				continue // gone
 			}
 		}
@@ -200,7 +200,7 @@ func (u *User) ownerOf(box store.Mailbox) string {
 	if box.Account == u.Account {
 		return u.Address
 	}
-	a, _ := u.shared.AddressOf(box.Account) // a shared mailbox was found by it
+	a, _ := u.Sharing.AddressOf(box.Account) // a shared mailbox was found by it
 	return a
 }
 
@@ -209,12 +209,12 @@ func (u *User) identify(box store.Mailbox, identifier string) (key string, owner
 	if strings.EqualFold(identifier, Anyone) {
 		return Anyone, false, nil
 	}
-	if u.shared == nil || strings.HasPrefix(identifier, "-") {
+	if u.Sharing == nil || strings.HasPrefix(identifier, "-") {
 		return "", false, cannot("No such identifier") // negative rights (RFC 4314 section 2) are not kept
 	}
 	id := u.Account
 	if !strings.EqualFold(identifier, u.Address) {
-		if id, err = u.shared.Account(strings.ToLower(identifier)); err != nil {
+		if id, err = u.Sharing.Account(strings.ToLower(identifier)); err != nil {
 			return "", false, cannot("No such identifier")
 		}
 	}
@@ -278,7 +278,7 @@ func (u *User) SetGrant(ctx context.Context, name, identifier string, op GrantOp
 		} else if rev == store.IfAbsent {
 			return nil
 		}
-		if err := u.store.UpdateDocs(ctx, change); !errors.Is(err, store.ErrConflict) {
+		if err := u.Store.UpdateDocs(ctx, change); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

@@ -13,15 +13,21 @@ import (
 // Delimiter parts the levels of a mailbox name.
 const Delimiter = '/'
 
+// Base is what the sessions of all people work with.
+type Base struct {
+	Store   *store.Store
+	Recents *Recents
+	Sharing Sharing // nil: mailboxes cannot be shared
+	Index   Index   // nil: searches read the mail
+}
+
 // User is a logged-in person as one connection serves them.
 type User struct {
 	Account store.AccountID
 	Address string
 
-	store   *store.Store
-	actor   uint64
-	recents *Recents
-	shared  Sharing
+	*Base
+	actor uint64
 }
 
 // Sharing knows whose account is whose, so that mailboxes can be shared;
@@ -33,10 +39,9 @@ type Sharing interface {
 	AddressOf(id store.AccountID) (string, bool)
 }
 
-// NewUser begins the session of a person. shared may be nil: then mailboxes
-// cannot be shared.
-func NewUser(st *store.Store, id store.AccountID, address string, recents *Recents, shared Sharing) *User {
-	return &User{Account: id, Address: address, store: st, actor: st.NewActor(), recents: recents, shared: shared}
+// NewUser begins the session of a person.
+func NewUser(base *Base, id store.AccountID, address string) *User {
+	return &User{Account: id, Address: address, Base: base, actor: base.Store.NewActor()}
 }
 
 // Context marks changes made with it as the session's own.
@@ -53,13 +58,13 @@ type place struct {
 // locate finds out whose mailbox a name means.
 func (u *User) locate(name string) (place, error) {
 	owner, rest, shared := cutShared(name)
-	if !shared || u.shared == nil {
+	if !shared || u.Sharing == nil {
 		return place{u.Account, name, true}, nil
 	}
 	if owner == "" || rest == "" {
 		return place{}, store.ErrNotFound
 	}
-	id, err := u.shared.Account(owner)
+	id, err := u.Sharing.Account(owner)
 	if err != nil {
 		return place{}, store.ErrNotFound
 	}
@@ -73,7 +78,7 @@ func (u *User) open(ctx context.Context, name string, need Rights) (store.Mailbo
 	if err != nil {
 		return store.Mailbox{}, 0, err
 	}
-	box, err := u.store.MailboxByName(ctx, at.account, at.name)
+	box, err := u.Store.MailboxByName(ctx, at.account, at.name)
 	if err != nil {
 		return store.Mailbox{}, 0, err
 	}
@@ -150,7 +155,7 @@ func (u *User) Create(ctx context.Context, name, specialUse string) (store.Mailb
 		return store.Mailbox{}, err
 	}
 	if specialUse != "" {
-		boxes, err := u.store.Mailboxes(ctx, at.account)
+		boxes, err := u.Store.Mailboxes(ctx, at.account)
 		if err != nil {
 			return store.Mailbox{}, err
 		}
@@ -163,7 +168,7 @@ func (u *User) Create(ctx context.Context, name, specialUse string) (store.Mailb
 			}
 		}
 	}
-	box, err := u.store.CreateMailbox(ctx, at.account, at.name, specialUse)
+	box, err := u.Store.CreateMailbox(ctx, at.account, at.name, specialUse)
 	if err != nil {
 		return box, err
 	}
@@ -181,7 +186,7 @@ func (u *User) mayCreate(ctx context.Context, at place) error {
 			return ErrNoRight // the top of somebody else's mailboxes
 		}
 		name = name[:i]
-		box, err := u.store.MailboxByName(ctx, at.account, name)
+		box, err := u.Store.MailboxByName(ctx, at.account, name)
 		if errors.Is(err, store.ErrNotFound) || err == nil && box.NonExistent {
 			continue
 		}
@@ -202,7 +207,7 @@ func (u *User) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := u.store.DeleteMailbox(ctx, box.Account, box.Name); err != nil {
+	if err := u.Store.DeleteMailbox(ctx, box.Account, box.Name); err != nil {
 		return err
 	}
 	if err := u.dropMetadata(ctx, box); err != nil {
@@ -236,7 +241,7 @@ func (u *User) Rename(ctx context.Context, from, to string) error {
 	if err := u.mayCreate(ctx, dst); err != nil {
 		return err
 	}
-	return u.store.RenameMailbox(ctx, src.account, src.name, dst.name)
+	return u.Store.RenameMailbox(ctx, src.account, src.name, dst.name)
 }
 
 // Subscribe sets or clears a subscription. Subscriptions are the person's own,
@@ -248,7 +253,7 @@ func (u *User) Subscribe(ctx context.Context, name string, on bool) error {
 			return err
 		}
 	}
-	return u.store.Subscribe(ctx, u.Account, name, on)
+	return u.Store.Subscribe(ctx, u.Account, name, on)
 }
 
 // QuotaRoot names the quota root a mailbox counts for: "" for the person's own.
@@ -261,7 +266,7 @@ func (u *User) QuotaRoot(box store.Mailbox) string {
 
 // SharedPrefix is where other people's mailboxes appear, "" where there are none.
 func (u *User) SharedPrefix() string {
-	if u.shared == nil {
+	if u.Sharing == nil {
 		return ""
 	}
 	return SharedPrefix
@@ -270,7 +275,7 @@ func (u *User) SharedPrefix() string {
 // DeletedSize is the size of the messages of a mailbox that have \Deleted (RFC 9208 section 5.1).
 func (u *User) DeletedSize(ctx context.Context, id store.MailboxID) (int64, error) {
 	var size int64
-	_, err := u.store.Entries(ctx, id, 0, 0, func(e store.Entry) error {
+	_, err := u.Store.Entries(ctx, id, 0, 0, func(e store.Entry) error {
 		if e.Flags.System&store.Deleted != 0 {
 			size += e.Size
 		}
@@ -281,11 +286,11 @@ func (u *User) DeletedSize(ctx context.Context, id store.MailboxID) (int64, erro
 
 // RecentCount is how many messages of a mailbox no session was told of, by its UIDs.
 func (u *User) RecentCount(ctx context.Context, box store.Mailbox) (uint32, error) {
-	first := u.recents.first(box.ID)
+	first := u.Recents.first(box.ID)
 	if first == 0 { // nobody selected it yet
 		first = box.UIDNext
-		if _, err := u.store.Entries(ctx, box.ID, 0, 0, func(e store.Entry) error {
-			if !e.SaveDate.Before(u.recents.start) {
+		if _, err := u.Store.Entries(ctx, box.ID, 0, 0, func(e store.Entry) error {
+			if !e.SaveDate.Before(u.Recents.start) {
 				first = e.UID
 				return errStop
 			}
