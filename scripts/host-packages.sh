@@ -22,6 +22,7 @@ packages() {
 		isync
 		python3
 		swaks
+		libnet-ssleay-perl # TLS of swaks
 	LIST
 }
 

@@ -207,6 +207,7 @@ func (s *System) awaitServing(ctx context.Context) {
 	s.out.always(fmt.Sprintf("pillarbox: boot took %.1fs", took))
 	s.log.Info("mail is served", "boot_seconds", took)
 	s.sup.Reach(milestoneServing)
+	s.guard("memory", func() { s.noteMemory(ctx) })
 	if err := s.markGood(); err != nil {
 		s.problems.add("boot counter", fmt.Sprintf("this version could not be marked as good: %v", err))
 	}

@@ -68,6 +68,21 @@ func ReadESP(disk Disk, size int64, name string) ([]byte, error) {
 	return esp.ReadFile(name)
 }
 
+// PartitionStart finds a partition of the disk of size bytes by its name, and
+// returns its first byte.
+func PartitionStart(disk Disk, size int64, name string) (int64, error) {
+	table, err := gpt.Read(disk, size)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range table.Partitions {
+		if p.Name == name {
+			return int64(p.First) * int64(table.BlockSize), nil
+		}
+	}
+	return 0, fmt.Errorf("the disk has no partition %q", name)
+}
+
 func openESP(disk Disk, size int64) (*fat.FS, error) {
 	table, err := gpt.Read(disk, size)
 	if err != nil {
