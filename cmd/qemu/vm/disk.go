@@ -59,7 +59,8 @@ func WriteESP(disk Disk, size int64, name string, data []byte) error {
 	return esp.Flush()
 }
 
-// ReadESP reads a file of the ESP of the disk of size bytes.
+// ReadESP reads a file of the ESP of the disk of size bytes; nil where there is
+// none.
 func ReadESP(disk Disk, size int64, name string) ([]byte, error) {
 	esp, err := openESP(disk, size)
 	if err != nil {

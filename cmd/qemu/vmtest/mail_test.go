@@ -50,8 +50,11 @@ func TestMail(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		if got, err := vm.ReadESP(f, vm.DiskSize, vm.ProvisionFile); err == nil {
-			t.Errorf("the provisioning file is still there: %.40q", got)
+		if got, err := vm.ReadESP(f, vm.DiskSize, vm.ProvisionFile); err != nil || got != nil {
+			t.Errorf("the provisioning file is still there: %.40q, %v", got, err)
+		}
+		if got, err := vm.ReadESP(f, vm.DiskSize, "pillarbox.applied"); err != nil || len(got) == 0 || strings.Contains(string(got), annPassword) {
+			t.Errorf("the note in place of the provisioning file: %q, %v", got, err)
 		}
 	})
 	t.Run("second boot", func(t *testing.T) {

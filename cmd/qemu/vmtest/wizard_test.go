@@ -1,0 +1,62 @@
+//go:build vm
+
+package vmtest
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestWizard sets a box up over the serial line, as a person types, mistakes
+// included, and logs in with the account it made.
+func TestWizard(t *testing.T) {
+	const (
+		user     = "eva@example.net"
+		password = "eva picks a long one"
+		admin    = "the box opens to this"
+	)
+	b := start(t, raw(newDisk(t, "")))
+	b.expect(bootLimit, `Welcome \(1/8\)`)
+	b.typed("\r")
+	b.expect(clientLimit, `Network \(2/8\)`)
+	b.expect(clientLimit, `10\.0\.2\.15`)
+	b.typed("\r")
+
+	b.expect(clientLimit, `Names \(3/8\)`)
+	b.typed("not a domain\r")
+	b.expect(clientLimit, `! `) // says what is wrong and stays
+	b.typed(strings.Repeat("\x7f", len("not a domain")) + "example.net\r")
+	b.expect(clientLimit, `mail\.example\.net`) // proposed
+	b.typed("\r")
+
+	b.expect(clientLimit, `Administrator \(4/8\)`)
+	b.typed(admin + "\r" + admin + "x\r")
+	b.expect(clientLimit, `! `) // not the same
+	b.typed("\x7f\r")
+
+	b.expect(clientLimit, `First mailbox \(5/8\)`)
+	b.typed("eva\rEva Example\r" + password + "\r" + password + "\r")
+	b.expect(clientLimit, `Sending \(6/8\)`)
+	b.typed("\r")
+	b.expect(clientLimit, `Time zone \(7/8\)`)
+	b.typed("berlin\r")
+	b.expect(clientLimit, `Is this right\?`)
+	b.expect(clientLimit, `Europe/Berlin`)
+	b.typed("\r")
+	b.expect(bootLimit, `Mail is served\.`)
+
+	c, err := dialIMAP(b.Addr(993), user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if got, err := c.messages("INBOX"); err != nil || len(got) != 0 {
+		t.Errorf("a new mailbox has %d messages, %v", len(got), err)
+	}
+	must(t, "", "swaks", "--server", "127.0.0.1", "--port", b.port(465), "--tlsc", "--auth", "PLAIN", "--auth-user", user, "--auth-password", password,
+		"--from", user, "--to", "postmaster@example.net", "--header", "Subject: to myself", "--timeout", "60")
+	if got, err := c.messages("INBOX"); err != nil || len(got) != 1 || !strings.Contains(got[0], "to myself") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	b.pressButton()
+}
