@@ -11,7 +11,7 @@ export CGO_ENABLED = 0
 
 # Packages whose tests also run under the race detector: those where goroutines
 # share data. The detector needs cgo, and makes tests several times slower.
-RACE = ./appliance/api/... ./appliance/box/... ./appliance/certs/... ./appliance/config/... ./appliance/console/... ./appliance/mail/... ./cmd/qemu/...
+RACE = ./appliance/api/... ./appliance/box/... ./appliance/certs/... ./appliance/config/... ./appliance/console/... ./appliance/mail/... ./appliance/store/... ./cmd/qemu/...
 
 .PHONY: help
 help: ## this list

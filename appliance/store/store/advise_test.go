@@ -54,8 +54,9 @@ func TestValueLogIsWrittenWithoutReadahead(t *testing.T) {
 		}
 	}
 	check(1)
-	for i := range 12 { // of 2 MiB each, with 8 MiB to a file
-		deliver(t, s, message(i, 5<<20), Placement{Account: acct})
+	body := message(1, 2<<20) // half as long when compressed; 8 MiB go to a file
+	for range 30 {
+		deliver(t, s, body, Placement{Account: acct})
 	}
 	check(3)
 	if err := s.Reclaim(context.Background()); err != nil {

@@ -266,11 +266,12 @@ func (c *committer) finish(err error) error {
 	c.s.step("committed")
 	c.s.advise()
 	c.s.db.SetDiscardTs(c.s.snaps.advance(b.ts))
-	for _, w := range b.waiting {
-		w.reply <- outcome{value: w.value}
-	}
+	// Listeners are told first: who has an answer finds its events waiting.
 	for _, w := range b.waiting {
 		c.s.hub.publish(w.events)
+	}
+	for _, w := range b.waiting {
+		w.reply <- outcome{value: w.value}
 	}
 	if len(c.accounts)+len(c.mailboxes) > cachedRecords {
 		c.forget()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -57,6 +58,12 @@ func TestMain(m *testing.M) {
 				os.Exit(1)
 			}
 			os.Exit(0)
+		}
+	}
+	if raceDetector {
+		// Races show in few runs; what random operations do is for the others.
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			panic(err)
 		}
 	}
 	os.Exit(m.Run())

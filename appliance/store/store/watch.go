@@ -28,7 +28,8 @@ type Watcher struct {
 }
 
 // Watch tells of all that happens in an account (0: in all accounts), in
-// commit order, until Close. The queue is bounded: a listener that does not keep up gets one
+// commit order, until Close; a change's events are there before its caller has
+// its answer. The queue is bounded: a listener that does not keep up gets one
 // EventResync in place of what was dropped. C is closed by Close, and when
 // the store closes.
 func (s *Store) Watch(id AccountID) *Watcher {
