@@ -213,11 +213,7 @@ func (c *conn) tellNews(ctx context.Context) error {
 func (c *conn) writeNews(box store.Mailbox) {
 	c.enc.Raw("* STATUS ").Mailbox(box.Name).Raw(" (MESSAGES ").Num32(box.Messages).
 		Raw(" UIDNEXT ").Num32(uint32(box.UIDNext)).Raw(" UIDVALIDITY ").Num32(box.UIDValidity).
-		Raw(" UNSEEN ").Num32(box.Unseen)
-	if c.on.condstore {
-		c.enc.Raw(" HIGHESTMODSEQ ").Num(uint64(box.HighestModSeq))
-	}
-	c.enc.Byte(')').End()
+		Raw(" UNSEEN ").Num32(box.Unseen).Raw(" HIGHESTMODSEQ ").Num(uint64(box.HighestModSeq)).Byte(')').End()
 }
 
 // writeNameChange tells of a name (RFC 5465 sections 5.4 and 5.5).

@@ -264,6 +264,6 @@ func addHeader(b *search.Batch, header []byte) {
 			continue
 		}
 		b.Add(search.Header, string(f.Name))
-		b.Add(FieldOf(string(f.Name)), mimeindex.Decode(mimeindex.Unfold(f.Value)))
+		b.Add(FieldOf(string(f.Name)), mimeindex.SearchText(string(f.Name), f.Value))
 	}
 }

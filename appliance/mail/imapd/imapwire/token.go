@@ -356,18 +356,11 @@ func (d *Decoder) List(empty bool, item func()) {
 		return
 	}
 	for d.err == nil {
-		pos := d.pos
 		item()
-		if d.err != nil {
-			return
-		}
-		if d.Accept(')') {
+		if d.err != nil || d.Accept(')') {
 			return
 		}
 		d.SP()
-		if d.pos == pos {
-			d.Fail("List does not end")
-		}
 	}
 }
 

@@ -44,7 +44,7 @@ func (h *headerText) keep() *headerText {
 
 func (f *headerField) text() string {
 	if !f.done {
-		f.value, f.done = search.Fold(mimeindex.Decode(mimeindex.Unfold(f.raw))), true
+		f.value, f.done = search.Fold(mimeindex.SearchText(f.name, f.raw)), true
 		f.raw = nil
 	}
 	return f.value

@@ -137,21 +137,25 @@ func sortValues(m *Numbered, f *store.Facts, keys []SortKey) []sortValue {
 		case SortSize:
 			v.num = m.Size
 		case SortSubject:
-			v.text = search.Fold(f.Subject)
+			v.text = collate(f.Subject)
 		case SortFrom:
-			v.text = search.Fold(mimeindex.SortMailbox(envelope().From))
+			v.text = collate(mimeindex.SortMailbox(envelope().From))
 		case SortTo:
-			v.text = search.Fold(mimeindex.SortMailbox(envelope().To))
+			v.text = collate(mimeindex.SortMailbox(envelope().To))
 		case SortCc:
-			v.text = search.Fold(mimeindex.SortMailbox(envelope().Cc))
+			v.text = collate(mimeindex.SortMailbox(envelope().Cc))
 		case SortDisplayFrom:
-			v.text = search.Fold(mimeindex.SortName(envelope().From))
+			v.text = collate(mimeindex.SortName(envelope().From))
 		case SortDisplayTo:
-			v.text = search.Fold(mimeindex.SortName(envelope().To))
+			v.text = collate(mimeindex.SortName(envelope().To))
 		}
 	}
 	return out
 }
+
+// collate makes text compare as i;unicode-casemap does (RFC 5051): small
+// letters as their capitals, so that "_" comes after "z".
+func collate(s string) string { return strings.ToUpper(search.Fold(s)) }
 
 // sentDate is the sent date of RFC 5256 section 2.2.
 func sentDate(m *Numbered, f *store.Facts) time.Time {
