@@ -3,14 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/transferapi"
 	"pillarbox/appliance/mail/maild"
 )
 
@@ -44,6 +47,7 @@ func newCtl(t *testing.T) (run func(stdin string, args ...string) (int, string, 
 		var out, errs bytes.Buffer
 		c := &ctl{
 			mail: client, box: boxapi.NewClient(filepath.Join(dir, "none")), init: initapi.NewClient(filepath.Join(dir, "none")),
+			transfer: transferapi.NewClient(socket), health: healthapi.NewClient(filepath.Join(dir, "none")),
 			socket: socket, in: strings.NewReader(stdin), out: &out, err: &errs,
 		}
 		code := c.run(t.Context(), args)
@@ -110,4 +114,37 @@ func TestCommands(t *testing.T) {
 			t.Errorf("mailctl %s: %d\n%s%s\nwant %d, %q and %q", tt.line, code, out, errs, tt.code, tt.out, tt.err)
 		}
 	}
+}
+
+func TestTransfers(t *testing.T) {
+	run := newCtl(t)
+	do := func(want int, part, stdin string, args ...string) {
+		t.Helper()
+		code, out, errs := run(stdin, args...)
+		if code != want || !strings.Contains(out+errs, part) {
+			t.Errorf("mailctl %s: %d\n%s%s\nwant %d, %q", strings.Join(args, " "), code, out, errs, want, part)
+		}
+	}
+	do(0, "", "admin's own words\nann's own words\n", "setup", "mail.example.org", "example.org", "ann@example.org")
+	dir := t.TempDir()
+	mbox := filepath.Join(dir, "old.mbox")
+	content := "From x Thu Jan  1 00:00:00 2026\nFrom: x@example.org\nSubject: one\n\nhello\n\nFrom x Thu Jan  1 00:00:00 2026\nSubject: two\nStatus: RO\n\n>From here\n\n"
+	if err := os.WriteFile(mbox, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "2 messages imported, 0 were there already, 0 failed", "", "import", "ann@example.org", mbox)
+	do(0, "0 messages imported, 2 were there already", "", "import", "ann@example.org", mbox)
+	do(1, "nobody@example.org", "", "import", "nobody@example.org", mbox)
+	do(1, "no such file", "", "import", "ann@example.org", filepath.Join(dir, "none"))
+	out := filepath.Join(dir, "out")
+	do(0, "2 messages written, 0 could not", "", "export", "ann@example.org", out, "--format", "eml")
+	do(1, "not empty", "", "export", "ann@example.org", out)
+	do(1, "None", "", "export", "ann@example.org", filepath.Join(dir, "o2"), "--mailbox", "None")
+	do(0, "SUBJECT", "", "expunged", "ann@example.org", "--since", "48h")
+	do(2, "--since", "", "undelete", "ann@example.org")
+	do(1, "no id", "", "undelete", "ann@example.org", "rubbish")
+	do(0, "0 messages are back", "", "undelete", "ann@example.org", "--since", "2026-01-01")
+	do(2, "no time", "", "undelete", "ann@example.org", "--since", "yesterday-ish")
+	do(0, "", "", "reindex", "ann@example.org")
+	do(1, "mailctl health", "", "health")
 }

@@ -18,8 +18,10 @@ import (
 	"golang.org/x/term"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/transferapi"
 	"pillarbox/appliance/version"
 	"pillarbox/cmd/mailctl/backupcmd"
 )
@@ -44,6 +46,8 @@ type ctl struct {
 	mail     mailapi.Service
 	box      boxapi.Service
 	init     initapi.Service
+	transfer transferapi.Service
+	health   healthapi.Service
 	socket   string
 	in       io.Reader
 	out, err io.Writer
@@ -72,6 +76,12 @@ func commands() []command {
 		{"settings", "[NAME=VALUE ...]", "show or change how mail is served", settings},
 		{"certificate", "[--authority]", "the certificate that mail programs see", certificate},
 		{"check", "[--bodies] [--repair]", "verify the mail store", check},
+		{"import", "ADDRESS PATH", "bring mail in from mbox, Maildir or EML files", importMail},
+		{"export", "ADDRESS FOLDER", "take mail out as mbox, Maildir or EML files", exportMail},
+		{"expunged", "ADDRESS", "mail that was deleted and can be brought back", expunged},
+		{"undelete", "ADDRESS [ID ...]", "bring deleted mail back", undelete},
+		{"reindex", "ADDRESS", "make the search index of a person's mail anew", reindex},
+		{"health", "[--all]", "what the box says about its hardware", health},
 		{"backup", "...", backupcmd.BackupSynopsis, backups("backup")},
 		{"restore", "...", backupcmd.RestoreSynopsis, backups("restore")},
 		{"verify", "...", backupcmd.VerifySynopsis, backups("verify")},
@@ -93,6 +103,7 @@ func mainCode() int {
 	fs.SetOutput(os.Stderr)
 	fs.StringVar(&c.socket, "socket", cmp.Or(os.Getenv("PILLARBOX_SOCKET"), mailapi.Socket), "`socket` of maild (or $PILLARBOX_SOCKET)")
 	boxSocket := fs.String("boxd", boxapi.Socket, "`socket` of boxd")
+	healthSocket := fs.String("healthd", healthapi.Socket, "`socket` of healthd")
 	initSocket := fs.String("init", initapi.Socket, "`socket` of init")
 	fs.BoolVar(&c.json, "json", false, "print JSON")
 	showVersion := fs.Bool("version", false, "print the version and exit")
@@ -116,6 +127,7 @@ func mainCode() int {
 		}
 	}
 	c.mail, c.box, c.init = mailapi.NewClient(c.socket), boxapi.NewClient(*boxSocket), initapi.NewClient(*initSocket)
+	c.transfer, c.health = transferapi.NewClient(c.socket), healthapi.NewClient(*healthSocket)
 	return c.run(ctx, fs.Args())
 }
 

@@ -49,6 +49,7 @@ type Indexer struct {
 
 	mu   sync.Mutex
 	open map[store.AccountID]*search.Index
+	anew chan store.AccountID // accounts whose index is to be made anew
 }
 
 // New makes an Indexer. Searches work before Run.
@@ -59,7 +60,7 @@ func New(cfg Config) *Indexer {
 	if cfg.Settle == 0 {
 		cfg.Settle = settle
 	}
-	return &Indexer{cfg: cfg, open: make(map[store.AccountID]*search.Index)}
+	return &Indexer{cfg: cfg, open: make(map[store.AccountID]*search.Index), anew: make(chan store.AccountID)}
 }
 
 // index gives the index of an account.
@@ -99,6 +100,17 @@ func (x *Indexer) Search(ctx context.Context, id store.AccountID, needle string,
 	return hits, err
 }
 
+// Reindex has Run make an account's index anew. Until that is done, searches
+// read the mail.
+func (x *Indexer) Reindex(ctx context.Context, id store.AccountID) error {
+	select {
+	case x.anew <- id:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Run indexes what there is and what comes until ctx ends. It returns nil.
 func (x *Indexer) Run(ctx context.Context) error {
 	w := x.cfg.Store.Watch(0)
@@ -126,6 +138,15 @@ func (x *Indexer) Run(ctx context.Context) error {
 				}
 				all = true
 			}
+		case id := <-x.anew:
+			// A failure shows at the next update, which drops what is damaged.
+			if i, err := x.index(id); err != nil {
+				x.cfg.Log.Error("the index cannot be opened", "account", id, "error", err)
+			} else if err := i.Drop(ctx); err != nil {
+				x.cfg.Log.Error("the index cannot be dropped", "account", id, "error", err)
+			}
+			due[id] = true
+			timer.Reset(0)
 		case <-timer.C:
 			failed := false
 			if all {

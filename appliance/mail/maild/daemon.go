@@ -16,6 +16,7 @@ import (
 
 	"pillarbox/appliance/api/backupapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/transferapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/certs"
 	"pillarbox/appliance/config"
@@ -31,6 +32,7 @@ import (
 	"pillarbox/appliance/mail/route"
 	"pillarbox/appliance/mail/smtpd"
 	"pillarbox/appliance/mail/trace"
+	"pillarbox/appliance/mail/transfers"
 	"pillarbox/appliance/store/store"
 )
 
@@ -339,6 +341,13 @@ func (d *Daemon) Handler() http.Handler {
 	b := backupapi.Handler(d.backups)
 	for _, path := range []string{"/v1/backups", "/v1/backups/", "/v1/restore", "/v1/restore/part"} {
 		mux.Handle(path, b)
+	}
+	t := transferapi.Handler(transfers.New(transfers.Config{Store: d.store, People: d.people, Index: d.index, MaxSize: d.maxSize}))
+	for _, pattern := range []string{
+		"POST /v1/users/{address}/import", "GET /v1/users/{address}/export", "GET /v1/users/{address}/expunged",
+		"POST /v1/users/{address}/undelete", "POST /v1/users/{address}/reindex",
+	} {
+		mux.Handle(pattern, t)
 	}
 	return mux
 }

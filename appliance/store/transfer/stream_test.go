@@ -1,0 +1,157 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pillarbox/appliance/store/store"
+	"pillarbox/appliance/store/store/storetest"
+)
+
+// index stands in for the MIME index, which the store does not look into.
+type index struct{ size int64 }
+
+func (x *index) Write(p []byte) (int, error) { x.size += int64(len(p)); return len(p), nil }
+func (x *index) Facts() (store.Facts, error) { return store.Facts{Size: x.size}, nil }
+
+// maildirTree makes a Maildir++ with n messages in three folders.
+func maildirTree(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		folder := []string{".", ".Sent Items", ".Work.2026"}[i%3]
+		for _, sub := range []string{"cur", "new", "tmp"} {
+			if err := os.MkdirAll(filepath.Join(dir, folder, sub), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		name := filepath.Join(dir, folder, "cur", fmt.Sprintf("%d.M%d.host:2,S", 1700000000+i, i))
+		if err := os.WriteFile(name, fmt.Appendf(nil, "Subject: %d\n\n%s\n", i, strings.Repeat("x", i*17)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestThereAndBack(t *testing.T) {
+	st := storetest.New(t)
+	id, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 200
+	dir := maildirTree(t, n)
+	receive := func() *Result {
+		t.Helper()
+		r, w := io.Pipe()
+		var passed, total int64
+		go func() {
+			w.CloseWithError(Send(t.Context(), w, dir, Maildir, func(done, all int64) { passed, total = done, all }))
+		}()
+		im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: id}
+		res, err := im.Receive(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, r) // the sender ends when all is taken
+		if passed != total || total == 0 {
+			t.Errorf("progress %d of %d", passed, total)
+		}
+		return res
+	}
+	if res := receive(); res.Imported != n || res.Failed != 0 {
+		t.Fatalf("%+v", res)
+	}
+	if res := receive(); res.Imported != 0 || res.Skipped != n {
+		t.Errorf("a second run: %+v", res)
+	}
+	boxes, err := st.Mailboxes(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]uint32{}
+	for _, m := range boxes {
+		count[m.Name] = m.Messages
+	}
+	if count["INBOX"] != 67 || count["Sent"] != 67 || count["Work/2026"] != 66 {
+		t.Errorf("messages in mailboxes: %v", count)
+	}
+	for _, f := range []Format{Mbox, Maildir, EML} {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(SendMailboxes(t.Context(), w, st, id, "")) }()
+		out := filepath.Join(t.TempDir(), "out")
+		res, err := (&Export{}).Receive(t.Context(), r, out, f)
+		if err != nil || res.Imported != n || res.Failed != 0 {
+			t.Errorf("%s: %+v, %v", f, res, err)
+		}
+		back, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: back}
+		if res, err := im.Run(t.Context(), out, f); err != nil || res.Imported != n {
+			t.Errorf("%s back: %+v, %v", f, res, err)
+		}
+	}
+	var b bytes.Buffer
+	if err := SendMailboxes(t.Context(), &b, st, id, "None"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a mailbox that is not there: %v", err)
+	}
+}
+
+func TestBrokenMessagesAreTold(t *testing.T) {
+	var b bytes.Buffer
+	s := newStreamWriter(&b)
+	for _, err := range []error{
+		s.frame(frame{Version: streamVersion}),
+		s.message(head{Where: "first"}, io.MultiReader(strings.NewReader("half"), failing{})),
+		s.frame(frame{Broken: "permission denied", Where: "second"}),
+		s.message(head{Where: "third"}, strings.NewReader("Subject: whole\r\n\r\nx")),
+		s.frame(frame{End: true}), s.w.Flush(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := storetest.New(t)
+	id, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := b.Bytes()
+	im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: id}
+	res, err := im.Receive(t.Context(), bytes.NewReader(whole))
+	if err != nil || res.Imported != 1 || res.Failed != 2 || res.Broken[0].Where != "first" || res.Broken[1].Where != "second" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	for i := range whole {
+		if _, err := im.Receive(t.Context(), bytes.NewReader(whole[:i])); !errors.Is(err, ErrStream) {
+			t.Errorf("cut to %d of %d octets: %v", i, len(whole), err)
+		}
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("input/output error") }
+
+func FuzzReceive(f *testing.F) {
+	f.Add([]byte("{\"version\":1}\n{\"message\":{\"folder\":\"a\"}}\n\x00\x00\x00\x01x\x00\x00\x00\x00{\"end\":true}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := newStreamReader(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		_ = streamed{s}.walk(context.Background(), func(m *Message) error {
+			_, _ = io.Copy(io.Discard, m.Body)
+			return nil
+		}, func(string, error) error { return nil })
+	})
+}
