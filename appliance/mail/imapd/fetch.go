@@ -163,6 +163,9 @@ func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *store
 			f.body = body
 		}
 	}
+	if w.flags || marked {
+		c.tellKeywords(m)
+	}
 	c.beginFetch(m)
 	first := true
 	sep := func() {

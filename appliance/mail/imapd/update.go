@@ -87,9 +87,18 @@ func (c *conn) beginFetch(m *session.Numbered) {
 	c.enc.Raw("* ").Num32(m.Seq).Raw(" FETCH (")
 }
 
+// tellKeywords tells of keywords that came into use, before a message has one:
+// clients hold flags they were not told of for an error (RFC 9051 section 7.3.5).
+func (c *conn) tellKeywords(m *session.Numbered) {
+	if len(m.Flags.Keywords) > 0 && c.sel.Learn(m.Flags.Keywords) {
+		c.writeFlagsInUse()
+	}
+}
+
 // writeFlags tells a message's flags. uid adds its UID, which QRESYNC demands
 // always (RFC 7162 section 3.2.4); CONDSTORE adds its mod-sequence.
 func (c *conn) writeFlags(m *session.Numbered, uid bool) {
+	c.tellKeywords(m)
 	c.beginFetch(m)
 	if !c.on.uidonly && (uid || c.on.qresync) {
 		c.enc.Raw("UID ").Num32(uint32(m.UID)).SP()
