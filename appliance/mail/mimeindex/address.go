@@ -2,15 +2,20 @@ package mimeindex
 
 import "strings"
 
-// maxList bounds the addresses of one list.
+// maxList bounds the addresses kept of all lists of a message: each takes 72
+// bytes in memory, however short it was written.
 const maxList = 200_000
 
 // ParseAddresses reads a list of addresses (RFC 5322 section 3.4 with the
 // obsolete forms) from a field's raw value. It never fails: what is no address
 // becomes a mailbox without a host, so that people see it.
-func ParseAddresses(value []byte) []Address {
+func ParseAddresses(value []byte) []Address { return parseAddresses(value, maxList) }
+
+// parseAddresses reads about so many addresses at most; the marks of a group
+// may come on top.
+func parseAddresses(value []byte, most int) []Address {
 	p := addressParser{s: Unfold(value)}
-	for p.i < len(p.s) && len(p.list) < maxList {
+	for p.i < len(p.s) && len(p.list) < most {
 		p.entry()
 	}
 	if p.group {
@@ -24,6 +29,7 @@ type addressParser struct {
 	i     int
 	group bool
 	list  []Address
+	open  bool // an angle bracket was followed to the end in vain
 
 	phrase  strings.Builder // words before the address, quotes taken off
 	words   int
@@ -110,30 +116,47 @@ func (p *addressParser) word(w string) {
 	p.spaced = false
 }
 
-// angle reads what is in angle brackets, quotes kept.
+// angle reads what is in angle brackets, quotes kept. Brackets that are not
+// closed, before the next ones or at all, go to the next comma. After one that
+// was followed to the end of the list none is followed further than a comma, so
+// that a list of nothing else takes no more time than others.
 func (p *addressParser) angle() string {
+	rest := p.s[p.i+1:]
+	if p.open {
+		rest = rest[:beforeComma(rest)]
+	}
 	inQuotes := false
-	for j := p.i + 1; j < len(p.s); j++ {
-		switch p.s[j] {
+scan:
+	for j := 0; j < len(rest); j++ {
+		switch rest[j] {
 		case '\\':
 			j++
 		case '"':
 			inQuotes = !inQuotes
 		case '>':
 			if !inQuotes {
-				s := p.s[p.i+1 : j]
-				p.i = j + 1
-				return s
+				p.i += 1 + j + 1
+				return rest[:j]
+			}
+		case '<':
+			if !inQuotes {
+				rest = rest[:j]
+				break scan
 			}
 		}
 	}
-	// Not closed: up to the next comma.
-	rest := p.s[p.i+1:]
-	if n := strings.IndexAny(rest, ",;"); n >= 0 {
-		rest = rest[:n]
-	}
+	p.open = p.open || p.i+1+len(rest) == len(p.s)
+	rest = rest[:beforeComma(rest)]
 	p.i += 1 + len(rest)
+	rest, _, _ = strings.Cut(rest, ">") // within quotes that are not closed
 	return rest
+}
+
+func beforeComma(s string) int {
+	if n := strings.IndexAny(s, ",;"); n >= 0 {
+		return n
+	}
+	return len(s)
 }
 
 // paren reads a comment, which may nest.

@@ -59,13 +59,14 @@ type header struct {
 
 	left          int // of maxFields, of all headers
 	leftAddresses int // of maxAddresses
+	leftList      int // of maxList
 }
 
-func (h *header) init() { h.left, h.leftAddresses = maxFields, maxAddresses }
+func (h *header) init() { h.left, h.leftAddresses, h.leftList = maxFields, maxAddresses, maxList }
 
 // begin makes ready for the next header block.
 func (h *header) begin(envelope bool) {
-	*h = header{envelope: envelope, current: -1, left: h.left, leftAddresses: h.leftAddresses}
+	*h = header{envelope: envelope, current: -1, left: h.left, leftAddresses: h.leftAddresses, leftList: h.leftList}
 }
 
 // skipLine drops what is still to come of a line that is no part of the header.
@@ -135,6 +136,12 @@ func (h *header) more(b []byte) {
 
 func (h *header) text(field int) string { return Unfold(h.values[field]) }
 
+func (h *header) addresses(field int) []Address {
+	list := parseAddresses(h.values[field], h.leftList)
+	h.leftList = max(0, h.leftList-len(list))
+	return list
+}
+
 // finish fills a part, and its envelope where it is a message.
 func (h *header) finish(p *Part, x *Index, root, digest bool) {
 	p.Type, p.Subtype, p.Encoding = "text", "plain", "7bit"
@@ -153,7 +160,7 @@ func (h *header) finish(p *Part, x *Index, root, digest bool) {
 	p.ID, p.Description = h.text(fID), h.text(fDescription)
 	p.MD5, p.Location = h.text(fMD5), strings.ReplaceAll(h.text(fLocation), " ", "")
 	for _, l := range strings.Split(h.text(fLanguage), ",") {
-		if l = token(l); l != "" {
+		if l = token(l); l != "" && len(p.Language) < maxParams {
 			p.Language = append(p.Language, l)
 		}
 	}
@@ -162,8 +169,8 @@ func (h *header) finish(p *Part, x *Index, root, digest bool) {
 	}
 	p.Envelope = &Envelope{
 		Date: h.text(fDate), Subject: h.text(fSubject), InReplyTo: h.text(fInReplyTo), MessageID: h.text(fMessageID),
-		From: ParseAddresses(h.values[fFrom]), Sender: ParseAddresses(h.values[fSender]), ReplyTo: ParseAddresses(h.values[fReplyTo]),
-		To: ParseAddresses(h.values[fTo]), Cc: ParseAddresses(h.values[fCc]), Bcc: ParseAddresses(h.values[fBcc]),
+		From: h.addresses(fFrom), Sender: h.addresses(fSender), ReplyTo: h.addresses(fReplyTo),
+		To: h.addresses(fTo), Cc: h.addresses(fCc), Bcc: h.addresses(fBcc),
 	}
 	if root {
 		x.References = references(h.text(fReferences), p.Envelope.InReplyTo)

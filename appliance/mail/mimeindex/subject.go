@@ -17,15 +17,19 @@ func BaseSubject(raw string) string {
 			}
 			break
 		}
-		for { // (3) and (4) leaders and blobs
-			t := leader(s)
-			if b := blob(t); b != t && b != "" {
-				t = b
-			}
-			if t == s {
+		for { // (3) to (5) leaders and blobs
+			rest, ok := leader(s)
+			if !ok {
 				break
 			}
-			s = t
+			s = rest
+		}
+		for { // (4) blobs that no leader follows, but for one that is all there is
+			rest := blob(s)
+			if rest == s || rest == "" {
+				break
+			}
+			s = rest
 		}
 		// (6) [fwd: ... ]
 		if len(s) > 6 && strings.EqualFold(s[:5], "[fwd:") && s[len(s)-1] == ']' {
@@ -38,25 +42,22 @@ func BaseSubject(raw string) string {
 	}
 }
 
-// leader takes off "Re:", "Fw[x]:" and the like, with blobs in front.
-func leader(s string) string {
-	t := s
-	for b := blob(t); b != t; b = blob(t) {
-		t = b
+// leader takes off "Re:", "Fw[x]:" and the like, with blobs in front; ok is
+// false where there is none.
+func leader(s string) (rest string, ok bool) {
+	for b := blob(s); b != s; b = blob(s) {
+		s = b
 	}
-	low := strings.ToLower(t)
 	for _, w := range []string{"re", "fwd", "fw"} {
-		rest, ok := strings.CutPrefix(low, w)
-		if !ok {
+		if len(s) < len(w) || !strings.EqualFold(s[:len(w)], w) {
 			continue
 		}
-		r := strings.TrimLeft(t[len(t)-len(rest):], " ")
-		r = blob(r)
+		r := blob(strings.TrimLeft(s[len(w):], " "))
 		if strings.HasPrefix(r, ":") {
-			return strings.TrimSpace(r[1:])
+			return strings.TrimSpace(r[1:]), true
 		}
 	}
-	return s
+	return s, false
 }
 
 // blob takes off one [mark] at the beginning.
