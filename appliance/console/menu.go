@@ -46,6 +46,7 @@ func (m *model) menu() *list {
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
 		{T("Certificate"), "", func() tea.Cmd { return m.openText(m.certificate()) }},
+		{T("Health"), "", func() tea.Cmd { return m.open(m.healthList()) }},
 		{T("Logs"), "", func() tea.Cmd { return m.open(m.logs()) }},
 		{T("Check the mail store"), "", m.openCheck},
 		{T("Administrator's password"), "", m.openAdminPassword},

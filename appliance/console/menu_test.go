@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
@@ -85,8 +86,25 @@ func menuDrive(t *testing.T) (*drive, *fakeMail, *fakeBox) {
 	d := newDrive(t, &fake{state: State{Version: "0.1", Hostname: "mail.example.org", SetUp: true, Serving: true}})
 	mail := &fakeMail{password: "admin word", users: []mailapi.User{{Address: "ann@example.org", Name: "Ann", Messages: 3, Used: 12345}}}
 	box := &fakeBox{}
-	d.m.mail, d.m.box, d.m.init = mail, box, fakeInit{}
+	d.m.mail, d.m.box, d.m.init, d.m.health = mail, box, fakeInit{}, fakeHealth{}
 	return d, mail, box
+}
+
+type fakeHealth struct{ healthapi.Service }
+
+func (fakeHealth) Status(context.Context) (*healthapi.Status, error) {
+	return &healthapi.Status{Level: healthapi.Watch,
+		States:   []healthapi.State{{ID: "fan", Level: healthapi.Watch, What: "A fan is slow.", Means: "It may stop.", Do: "Clean it."}},
+		Readings: []healthapi.Reading{{ID: "cpu", Kind: healthapi.Temperature, Name: "processor", Value: 45}}}, nil
+}
+
+func (fakeHealth) History(_ context.Context, id, span string) (points []healthapi.Point, err error) {
+	begin := time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC)
+	for i := range 144 {
+		v := float64(i)
+		points = append(points, healthapi.Point{Time: begin.Add(time.Duration(i) * 10 * time.Minute), Mean: v, Min: v, Max: v})
+	}
+	return points, nil
 }
 
 func (d *drive) unlock() { d.keys("m", "admin word", "enter", "enter") }
@@ -174,7 +192,7 @@ func TestNetworkOnTheConsole(t *testing.T) {
 func TestLogsOnTheConsole(t *testing.T) {
 	d, _, _ := menuDrive(t)
 	d.unlock()
-	d.keys("down", "down", "down", "down", "down", "down", "enter", "down", "enter")
+	d.keys("down", "down", "down", "down", "down", "down", "down", "enter", "down", "enter")
 	d.expect("menu-log")
 	if strings.Contains(d.screen(), "\x1b") {
 		t.Error("an escape of a log line reached the terminal")
@@ -218,4 +236,15 @@ func (f *setUpMail) ChangeSettings(_ context.Context, c mailapi.SettingsChange) 
 func (f *setUpMail) Setup(_ context.Context, s mailapi.Setup) error {
 	*f.steps = append(*f.steps, "setup "+s.FirstUser.Address)
 	return f.refuse
+}
+
+func TestHealthOnTheConsole(t *testing.T) {
+	d, _, _ := menuDrive(t)
+	d.unlock()
+	d.keys("down", "down", "down", "down", "down", "down", "enter")
+	d.wants("! A fan is slow.", "processor", "45 C")
+	d.keys("enter")
+	d.wants("What to do:", "Clean it.")
+	d.keys("esc", "down", "enter")
+	d.expect("menu-graph")
 }

@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 )
@@ -39,6 +40,7 @@ type model struct {
 	mail    mailapi.Service
 	box     boxapi.Service
 	init    initapi.Service
+	health  healthapi.Service
 	t       theme
 	c       *Catalogue
 	now     func() time.Time

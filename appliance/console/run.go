@@ -9,6 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 )
@@ -23,10 +24,11 @@ type Config struct {
 	// Language is a code of Languages; English where empty.
 	Language string
 	Backend  Backend
-	// Mail, Box and Init are what the menus change and read.
-	Mail mailapi.Service
-	Box  boxapi.Service
-	Init initapi.Service
+	// Mail, Box, Init and Health are what the menus change and read.
+	Mail   mailapi.Service
+	Box    boxapi.Service
+	Init   initapi.Service
+	Health healthapi.Service
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
 }
@@ -65,7 +67,7 @@ func newModel(ctx context.Context, cfg Config) (*model, error) {
 		now = time.Now
 	}
 	return &model{
-		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, t: newTheme(cfg.Serial), c: c, language: language, zone: time.UTC, now: now,
+		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, zone: time.UTC, now: now,
 		// A Tick runs from when it is made: each refresh needs a new one.
 		tick:  func() tea.Cmd { return tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }) },
 		width: defaultWidth, height: defaultHeight,

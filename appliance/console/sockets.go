@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
@@ -18,6 +20,8 @@ type Sockets struct {
 	Init initapi.Service
 	Box  boxapi.Service
 	Mail mailapi.Service
+	// Health may be nil, and may be silent: the others tell what counts.
+	Health healthapi.Service
 }
 
 var _ Backend = (*Sockets)(nil)
@@ -35,6 +39,8 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 		bs                       *boxapi.Status
 		ms                       *mailapi.Status
 		initErr, boxErr, mailErr error
+		hs                       *healthapi.Status
+		healthErr                error
 	)
 	all.Go(func() {
 		if is, initErr = s.Init.Status(ctx); initErr != nil {
@@ -46,6 +52,11 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 	})
 	all.Go(func() { bs, boxErr = s.Box.Status(ctx) })
 	all.Go(func() { ms, mailErr = s.Mail.Status(ctx) })
+	all.Go(func() {
+		if s.Health != nil {
+			hs, healthErr = s.Health.Status(ctx)
+		}
+	})
 	all.Wait()
 
 	var st State
@@ -80,6 +91,9 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 		// It served and does not answer: its restart is under way, or it hangs.
 		st.MailError = mailErr.Error()
 	}
+	if healthErr == nil && hs != nil {
+		st.fromHealth(hs)
+	}
 	slices.SortStableFunc(st.Events, func(a, b Event) int { return b.Time.Compare(a.Time) })
 	return st, nil
 }
@@ -99,6 +113,17 @@ func (st *State) fromBox(bs *boxapi.Status) {
 	}
 	if bs.Provision.State == boxapi.ProvisionInvalid {
 		st.Problems = append(st.Problems, bs.Provision.Error)
+	}
+}
+
+// fromHealth takes what somebody should look at. What the daemons said
+// themselves is not said twice.
+func (st *State) fromHealth(hs *healthapi.Status) {
+	for _, s := range hs.States {
+		text := strings.TrimSpace(s.What + " " + s.Do)
+		if !strings.HasPrefix(s.ID, "service/") && !strings.HasPrefix(s.ID, "mail/disk") && !slices.Contains(st.Problems, text) {
+			st.Problems = append(st.Problems, text)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/console"
@@ -31,6 +32,7 @@ func run() error {
 	initSocket := flag.String("init", initapi.Socket, "init's `socket`")
 	boxSocket := flag.String("boxd", boxapi.Socket, "boxd's `socket`")
 	mailSocket := flag.String("maild", mailapi.Socket, "maild's `socket`")
+	healthSocket := flag.String("healthd", healthapi.Socket, "healthd's `socket`")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), "Usage: console [flags]\n\nShows how the box is and sets it up. Ends on SIGTERM.\nExit codes: 0 after SIGTERM, 1 after a failure, 2 for wrong flags.\n\n")
@@ -57,9 +59,10 @@ func run() error {
 	f := os.NewFile(uintptr(fd), *tty)
 	defer f.Close()
 	init, box, mail := initapi.NewClient(*initSocket), boxapi.NewClient(*boxSocket), mailapi.NewClient(*mailSocket)
+	health := healthapi.NewClient(*healthSocket)
 	return console.Run(ctx, console.Config{
 		TTY: f, Serial: *serial,
-		Backend: &console.Sockets{Init: init, Box: box, Mail: mail},
-		Mail:    mail, Box: box, Init: init,
+		Backend: &console.Sockets{Init: init, Box: box, Mail: mail, Health: health},
+		Mail:    mail, Box: box, Init: init, Health: health,
 	})
 }

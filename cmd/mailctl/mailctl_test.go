@@ -76,6 +76,8 @@ func TestCommands(t *testing.T) {
 		{"user show nobody@example.org", "", 1, "", "nobody@example.org"},
 		{"passwd bob@example.org", "other own words\n", 0, "", ""},
 		{"passwd admin", "other own words\n", 0, "", ""},
+		{"hash", "some own words\n", 0, "$argon2id$", ""},
+		{"hash", "short\n", 1, "", "at least"},
 		{"domain add example.net", "", 0, "", ""},
 		{"domain list", "", 0, "example.net", ""},
 		{"domain remove example.org", "", 1, "", "example.org"},

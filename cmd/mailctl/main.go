@@ -69,6 +69,7 @@ func commands() []command {
 		{"setup", "HOSTNAME DOMAIN ADDRESS", "give a fresh box its name, domain and first mailbox", setup},
 		{"user", "list | add | show | set | remove", "people and their mailboxes", user},
 		{"passwd", "ADDRESS | admin", "give a person, or the administrator, a new password", passwd},
+		{"hash", "", "print a password's hash, for a provisioning file", hash},
 		{"domain", "list | add | remove", "hosted domains", domain},
 		{"alias", "list | add | set | remove", "further addresses of people", alias},
 		{"group", "list | add | remove | join | leave", "addresses that stand for several people", group},

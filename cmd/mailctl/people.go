@@ -9,6 +9,7 @@ import (
 
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/config"
+	"pillarbox/appliance/config/password"
 )
 
 func setup(ctx context.Context, c *ctl, args []string) error {
@@ -84,11 +85,11 @@ func user(ctx context.Context, c *ctl, args []string) error {
 			}
 		})
 	case "add":
-		password, err := c.password(rest[0])
+		word, err := c.password(rest[0])
 		if err != nil {
 			return err
 		}
-		_, err = c.mail.AddUser(ctx, mailapi.NewUser{Address: rest[0], Name: name, Password: password, Quota: octets, Admin: admin})
+		_, err = c.mail.AddUser(ctx, mailapi.NewUser{Address: rest[0], Name: name, Password: word, Quota: octets, Admin: admin})
 		return err
 	case "show":
 		u, err := c.mail.User(ctx, rest[0])
@@ -158,6 +159,21 @@ func passwd(ctx context.Context, c *ctl, args []string) error {
 		return c.mail.SetAdminPassword(ctx, mailapi.AdminPassword{New: word})
 	}
 	return c.mail.SetPassword(ctx, rest[0], mailapi.Password{Password: word})
+}
+
+func hash(_ context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("hash", args, none, 0); err != nil {
+		return err
+	}
+	word, err := c.password("a provisioning file")
+	if err != nil {
+		return err
+	}
+	if err := password.Check(word, ""); err != nil {
+		return fmt.Errorf("the password %w", err)
+	}
+	_, err = fmt.Fprintln(c.out, password.New(word))
+	return err
 }
 
 func domain(ctx context.Context, c *ctl, args []string) error {

@@ -1,0 +1,121 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"pillarbox/appliance/api/healthapi"
+)
+
+// healthList shows what is not well and every reading; a reading opens its
+// graph.
+func (m *model) healthList() *list {
+	T := m.c.T
+	return &list{title: T("Health"), load: func(ctx context.Context) ([]item, error) {
+		s, err := m.health.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var items []item
+		for _, st := range s.States {
+			lines := append(wrap(st.What, defaultWidth-4), "")
+			for _, part := range []struct{ label, text string }{{T("What it means"), st.Means}, {T("What to do"), st.Do}} {
+				if part.text != "" {
+					lines = append(append(append(lines, part.label+":"), wrap(part.text, defaultWidth-4)...), "")
+				}
+			}
+			lines = append(lines, T("since %s", st.Since.In(m.zone).Format("Jan 02 15:04")))
+			items = append(items, item{"! " + st.What, "", func() tea.Cmd { return m.openText(&text{title: T("Health"), lines: lines}) }})
+		}
+		if len(s.States) == 0 {
+			items = append(items, item{label: T("All is in order.")})
+		}
+		if w := s.Watchdog; w.Device != "" {
+			items = append(items, item{label: T("Watchdog"), detail: w.Identity})
+		}
+		for _, r := range s.Readings {
+			items = append(items, item{r.Name, reading(r), func() tea.Cmd { return m.openText(m.graph(r)) }})
+		}
+		return items, nil
+	}}
+}
+
+// reading is a value with its unit.
+func reading(r healthapi.Reading) string {
+	switch r.Kind {
+	case healthapi.Temperature:
+		return fmt.Sprintf("%.0f C", r.Value)
+	case healthapi.Fan:
+		return fmt.Sprintf("%.0f rpm", r.Value)
+	case healthapi.Voltage:
+		return fmt.Sprintf("%.2f V", r.Value)
+	case healthapi.Percent:
+		return fmt.Sprintf("%.0f %%", r.Value)
+	case healthapi.Octets:
+		return bytes(int64(r.Value))
+	}
+	return fmt.Sprintf("%.4g", r.Value)
+}
+
+const (
+	graphWidth  = 72
+	graphHeight = 12
+)
+
+// graph draws a reading's last day and month.
+func (m *model) graph(r healthapi.Reading) *text {
+	T := m.c.T
+	return &text{title: r.Name, behind: true, load: func(ctx context.Context) ([]string, error) {
+		lines := []string{reading(r), ""}
+		for _, span := range []struct{ name, title string }{{healthapi.SpanDay, T("The last day")}, {healthapi.SpanMonth, T("The last month")}} {
+			points, err := m.health.History(ctx, r.ID, span.name)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, span.title)
+			lines = append(append(lines, plot(points)...), "")
+		}
+		return lines, nil
+	}}
+}
+
+// plot draws the means of points as columns, in ASCII: the oldest at the left.
+func plot(points []healthapi.Point) []string {
+	if len(points) == 0 {
+		return []string{"-"}
+	}
+	low, high := math.Inf(1), math.Inf(-1)
+	columns := make([]float64, min(graphWidth, len(points)))
+	for i := range columns {
+		part := points[i*len(points)/len(columns) : (i+1)*len(points)/len(columns)]
+		sum := 0.0
+		for _, p := range part {
+			sum += p.Mean
+			low, high = min(low, p.Min), max(high, p.Max)
+		}
+		columns[i] = sum / float64(len(part))
+	}
+	if high-low < 1e-9 {
+		low, high = low-1, high+1
+	}
+	lines := make([]string, graphHeight)
+	for row := range lines {
+		from := low + (high-low)*float64(graphHeight-1-row)/graphHeight
+		var b strings.Builder
+		for _, c := range columns {
+			if c > from {
+				b.WriteByte('#')
+			} else {
+				b.WriteByte(' ')
+			}
+		}
+		lines[row] = strings.TrimRight(b.String(), " ")
+	}
+	lines[0] = fit(lines[0], graphWidth) + fmt.Sprintf(" %.4g", high)
+	lines[graphHeight-1] = fit(lines[graphHeight-1], graphWidth) + fmt.Sprintf(" %.4g", low)
+	return lines
+}
