@@ -87,7 +87,7 @@ func newFetcher(c *conn, w *fetchWant) *fetcher {
 		f.marks = f.marks || !s.peek
 		switch {
 		case headerOnly(s):
-			f.facts, f.load = true, f.load|store.WantHeader|store.WantIndex
+			f.facts, f.load = true, f.load|store.WantHeader
 		case s.Kind != session.SectionBody || len(s.Part) > 0:
 			f.facts, f.load = true, f.load|store.WantIndex
 		}
@@ -100,6 +100,12 @@ func newFetcher(c *conn, w *fetchWant) *fetcher {
 func headerOnly(s *fetchSection) bool {
 	return len(s.Part) == 0 && !s.binary &&
 		(s.Kind == session.SectionHeader || s.Kind == session.SectionFields || s.Kind == session.SectionFieldsNot)
+}
+
+// wholeHeader reports whether the header kept with the facts is all of it: one
+// as long as what is kept may be cut off, and none at all may be lost.
+func wholeHeader(facts *store.Facts) bool {
+	return len(facts.Header) > 0 && len(facts.Header) < headerKept
 }
 
 // batch writes the responses for some messages.
@@ -136,7 +142,7 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 	for i := range ms {
 		f.ids = append(f.ids, ms[i].Blob)
 	}
-	return f.c.srv.cfg.Store.Facts(ctx, f.ids, f.load, func(i int, facts *store.Facts) error {
+	return f.c.srv.base.Facts.Facts(ctx, f.ids, f.load, func(i int, facts *store.Facts) error {
 		return f.message(ctx, &ms[i], facts, marked[ms[i].UID])
 	})
 }
@@ -145,7 +151,7 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *store.Facts, marked bool) error {
 	c, w, e := f.c, f.want, f.c.enc
 	defer f.done()
-	if facts != nil && f.load&store.WantIndex != 0 {
+	if facts != nil && (f.load&store.WantIndex != 0 || f.load&store.WantHeader != 0 && !wholeHeader(facts)) {
 		idx, err := f.index(ctx, m, facts)
 		if err != nil {
 			return f.skip(m, err)

@@ -7,6 +7,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"pillarbox/appliance/mail/imapd/session"
+	"pillarbox/appliance/mail/mimeindex"
 	"pillarbox/appliance/store/store"
 )
 
@@ -29,7 +30,7 @@ func (f *fetcher) fromFacts(s *fetchSection, facts *store.Facts) bool {
 		return session.Part(f.idx, s.Part) == nil && len(s.Part) > 0
 	}
 	if headerOnly(s) {
-		return len(facts.Header) < headerKept && int64(len(facts.Header)) == f.idx.Root.BodyOffset
+		return wholeHeader(facts)
 	}
 	r, ok := session.Locate(f.idx, &s.Section)
 	return !ok || r.Size == 0
@@ -44,7 +45,7 @@ func (f *fetcher) section(m *session.Numbered, facts *store.Facts, s *fetchSecti
 	e := f.c.enc
 	e.Raw(s.label).SP()
 	r := session.Range{Size: m.Size}
-	if f.idx != nil {
+	if f.idx != nil && !(headerOnly(s) && f.body == nil) {
 		var ok bool
 		if r, ok = session.Locate(f.idx, &s.Section); !ok {
 			e.Nil()
@@ -86,12 +87,15 @@ func clipBytes(b []byte, s *fetchSection) []byte {
 // filtered picks header fields from a header block in memory.
 func filtered(header []byte, s *fetchSection) []byte {
 	out := make([]byte, 0, 512)
-	// Reading from memory and writing to memory cannot fail.
-	_ = session.FilterFields(bytes.NewReader(header), &s.Section, func(b []byte) error {
-		out = append(out, b...)
-		return nil
-	})
-	return out
+	for f := range mimeindex.HeaderFields(header) {
+		if s.Wants(f.Name) {
+			out = append(out, f.Raw...)
+		}
+	}
+	if n := len(out); n > 0 && out[n-1] != '\n' {
+		out = append(out, '\r', '\n')
+	}
+	return append(out, '\r', '\n')
 }
 
 // fields writes header fields from the body: once to know how many bytes they

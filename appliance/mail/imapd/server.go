@@ -104,6 +104,11 @@ const (
 	loginLimit = 5
 )
 
+// factsCache bounds the facts of messages kept in memory, bytes: those of
+// some 20,000 messages. It is the largest thing the server keeps, and small on
+// a box of 2 GiB.
+const factsCache = 48 << 20
+
 // Server serves IMAP on any number of listeners.
 type Server struct {
 	cfg   Config
@@ -145,7 +150,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, table: commands(),
 		base: &session.Base{
-			Store: cfg.Store, Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
+			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, factsCache), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
 		},
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),

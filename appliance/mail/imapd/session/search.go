@@ -80,7 +80,7 @@ func (s *Selected) examine(ctx context.Context, k *Criteria, ms []candidate, ids
 	if last == stageBody {
 		want |= store.WantIndex
 	}
-	err := s.user.Store.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+	err := s.user.Facts.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
 		m := &ms[i]
 		m.stage, m.sent = stageFacts, f.Sent
 		m.header = newHeaderText(f.Header)

@@ -135,9 +135,17 @@ func FilterFields(r io.Reader, s *Section, write func([]byte) error) error {
 func (s *Section) wants(line []byte) bool {
 	name, _, colon := bytes.Cut(line, []byte{':'})
 	if !colon {
-		return false // no field: nobody can name it
+		return false
 	}
-	name = bytes.TrimRight(name, " \t")
+	return s.Wants(bytes.TrimRight(name, " \t"))
+}
+
+// Wants reports whether the section holds fields of that name; a line that is
+// no field has none and cannot be asked for.
+func (s *Section) Wants(name []byte) bool {
+	if len(name) == 0 {
+		return false
+	}
 	for _, f := range s.Fields {
 		if len(f) == len(name) && strings.EqualFold(f, string(name)) {
 			return s.Kind == SectionFields

@@ -70,7 +70,7 @@ func (s *Selected) Sort(ctx context.Context, found Found, keys []SortKey) (Found
 		for i := range ms {
 			ids = append(ids, ms[i].Blob)
 		}
-		return s.user.Store.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
 			take(&ms[i], f)
 			return nil
 		})

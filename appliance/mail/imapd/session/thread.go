@@ -71,7 +71,7 @@ func (s *Selected) Thread(ctx context.Context, found Found, kind ThreadKind) ([]
 		for i := range ms {
 			ids = append(ids, ms[i].Blob)
 		}
-		return s.user.Store.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
 			t := &Thread{UID: ms[i].UID, sent: sentDate(&ms[i], f).Unix(), subject: search.Fold(f.Subject)}
 			if kind == OrderedSubject {
 				b.roots = append(b.roots, t)
