@@ -10,20 +10,23 @@ import (
 // apart by line breaks.
 func htmlText(s string) string {
 	var b strings.Builder
-	hidden := ""
+	hidden := "" // the element whose text is not shown
 	z := html.NewTokenizer(strings.NewReader(s))
-	z.SetMaxBuf(1 << 20)
 	for {
 		switch z.Next() {
-		case html.ErrorToken: // the end, or one tag of a megabyte
+		case html.ErrorToken: // the end
 			return b.String()
 		case html.TextToken:
 			if hidden == "" {
 				b.Write(z.Text())
 			}
-		case html.StartTagToken:
+		case html.StartTagToken, html.SelfClosingTagToken:
 			raw, _ := z.TagName()
-			switch name := string(raw); name {
+			name := string(raw)
+			if name == "body" || hidden == "head" && !inHead(name) {
+				hidden = "" // the head's end was left out, as may be (HTML section 13.1.2.4)
+			}
+			switch name {
 			case "script", "style", "head", "title", "template", "noscript":
 				if hidden == "" {
 					hidden = name
@@ -32,12 +35,6 @@ func htmlText(s string) string {
 				b.WriteByte('\n')
 			case "td", "th":
 				b.WriteByte(' ')
-			case "body":
-				hidden = ""
-			}
-		case html.SelfClosingTagToken:
-			if raw, _ := z.TagName(); string(raw) == "br" {
-				b.WriteByte('\n')
 			}
 		case html.EndTagToken:
 			raw, _ := z.TagName()
@@ -46,4 +43,13 @@ func htmlText(s string) string {
 			}
 		}
 	}
+}
+
+// inHead reports whether an element belongs into a head; any other ends it.
+func inHead(name string) bool {
+	switch name {
+	case "base", "basefont", "bgsound", "link", "meta", "noscript", "object", "script", "style", "template", "title", "xml":
+		return true
+	}
+	return strings.Contains(name, ":") // o:p and the like of office programs
 }

@@ -2,7 +2,6 @@ package mimeindex
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strings"
 )
 
@@ -19,36 +18,58 @@ func decodeTransfer(encoding string, b []byte) []byte {
 	return b
 }
 
-// decodeBase64 skips what is not of the alphabet and stops at the padding.
+// decodeBase64 skips what is not of the alphabet. Padding ends a piece; several
+// pieces may have been put together. What is left of four characters at the end
+// gives the whole bytes in it.
 func decodeBase64(b []byte) []byte {
-	clean := make([]byte, 0, len(b))
+	out := make([]byte, 0, len(b)/4*3+3)
+	var bits uint32
+	have := 0 // characters in bits
 	for _, c := range b {
-		switch {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '/':
-			clean = append(clean, c)
-		case c == '=' && len(clean)%4 != 0:
-			// Padding ends a piece; several pieces may have been put together.
-			for len(clean)%4 != 0 {
-				clean = append(clean, '=')
+		v := sixBits(c)
+		if v < 64 {
+			bits = bits<<6 | uint32(v)
+			if have++; have == 4 {
+				out = append(out, byte(bits>>16), byte(bits>>8), byte(bits))
+				bits, have = 0, 0
 			}
+			continue
+		}
+		if c == '=' {
+			out = appendRest(out, bits, have)
+			bits, have = 0, 0
 		}
 	}
-	out := make([]byte, 0, len(clean)/4*3+3)
-	var piece [3]byte
-	for len(clean) >= 4 {
-		n, err := base64.StdEncoding.Decode(piece[:], clean[:4])
-		if err == nil {
-			out = append(out, piece[:n]...)
-		}
-		clean = clean[4:]
-	}
-	if len(clean) > 1 {
-		n, err := base64.RawStdEncoding.Decode(piece[:], clean)
-		if err == nil {
-			out = append(out, piece[:n]...)
-		}
+	return appendRest(out, bits, have)
+}
+
+// appendRest appends the whole bytes of less than four base64 characters.
+func appendRest(out []byte, bits uint32, have int) []byte {
+	switch have {
+	case 2:
+		return append(out, byte(bits>>4))
+	case 3:
+		return append(out, byte(bits>>10), byte(bits>>2))
 	}
 	return out
+}
+
+// sixBits is the value of a character of the base64 alphabet, 64 or more for
+// others.
+func sixBits(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c - 'A'
+	case 'a' <= c && c <= 'z':
+		return c - 'a' + 26
+	case '0' <= c && c <= '9':
+		return c - '0' + 52
+	case c == '+':
+		return 62
+	case c == '/':
+		return 63
+	}
+	return 64
 }
 
 // decodeQuotedPrintable leaves an equals sign that begins nothing as it is
