@@ -4,36 +4,46 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Badger writes to its value log through a mapping, and the kernel fills a
-// mapping's page cache by its readahead, in folios that grow to megabytes. A
-// write marks the whole folio dirty, so that each sync of a few KiB wrote
-// more than a MiB to the disk (measured: 1.3 MB for a message of 100 KiB, 39 KB
-// without readahead; ext4, Linux 6.18). So readahead is turned off for the one
-// file of the value log that is written to. The others are only read, and a
-// body read from a cold disk is the better for it.
+// Badger writes to its value log and its write-ahead log through mappings, and
+// the kernel fills a mapping's page cache by its readahead, in folios that grow
+// to megabytes. A write marks the whole folio dirty, so that each sync of a few
+// KiB wrote more than a MiB to the disk (measured: 1.3 MB for a message of
+// 100 KiB, 39 KB without readahead; ext4, Linux 6.18). So readahead is turned
+// off for the files that are written to. The other files of the value log are
+// only read, and a body read from a cold disk is the better for it.
 
-// valueLog knows which file of the value log is written to.
-type valueLog struct{ next string } // the file that will follow it
+// logKinds are Badger's logs, by the ending of their files.
+var logKinds = [...]string{".vlog", ".mem"}
 
-// valueLogName is the name Badger gives the files of its value log.
-func valueLogName(n uint64) string { return fmt.Sprintf("%06d.vlog", n) }
+// logName is the name Badger gives a file of a log.
+func logName(kind string, n uint64) string {
+	if kind == ".mem" {
+		return fmt.Sprintf("%05d.mem", n)
+	}
+	return fmt.Sprintf("%06d.vlog", n)
+}
 
-// advise tells the kernel about a file of the value log that is new. It costs
-// one stat(2) where there is none. What goes wrong costs speed alone.
+// advise tells the kernel about files of the logs that are new. It costs a few
+// stat(2) where there are none. What goes wrong costs speed alone.
 func (s *Store) advise() {
-	if s.vlog.next != "" {
-		if _, err := os.Lstat(s.vlog.next); err != nil {
-			return
+	fresh := s.nextLogs == nil
+	for _, path := range s.nextLogs {
+		if _, err := os.Lstat(path); err == nil {
+			fresh = true
 		}
 	}
+	if !fresh {
+		return
+	}
 	if err := s.adviseMappings(); err != nil {
-		s.log.Warn("the value log is written with readahead, which is slow", "error", err)
+		s.log.Warn("the store's logs are written with readahead, which is slow", "error", err)
 	}
 }
 
@@ -46,24 +56,30 @@ func (s *Store) adviseMappings() error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	var newest uint64
-	for _, f := range files {
-		if n, err := strconv.ParseUint(strings.TrimSuffix(f.Name(), ".vlog"), 10, 32); err == nil && f.Name() == valueLogName(n) {
-			newest = max(newest, n)
+	s.nextLogs = s.nextLogs[:0]
+	written := map[string]bool{}
+	for _, kind := range logKinds {
+		var newest uint64
+		for _, f := range files {
+			n, err := strconv.ParseUint(strings.TrimSuffix(f.Name(), kind), 10, 32)
+			if err == nil && f.Name() == logName(kind, n) {
+				newest = max(newest, n)
+			}
 		}
+		written[filepath.Join(dir, logName(kind, newest))] = true
+		s.nextLogs = append(s.nextLogs, filepath.Join(dir, logName(kind, newest+1)))
 	}
-	s.vlog.next = filepath.Join(dir, valueLogName(newest+1))
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	for line := range strings.Lines(string(maps)) {
 		lo, hi, path, ok := parseMapping(line)
-		if !ok || filepath.Dir(path) != dir || filepath.Ext(path) != ".vlog" {
+		if !ok || filepath.Dir(path) != dir || !slices.Contains(logKinds[:], filepath.Ext(path)) {
 			continue
 		}
 		advice := unix.MADV_NORMAL
-		if filepath.Base(path) == valueLogName(newest) {
+		if written[path] {
 			advice = unix.MADV_RANDOM
 		}
 		// The mapping is Badger's, of which there is an address only. One that

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// randomFlags tells of each mapped file of the value log whether it is mapped
+// randomFlags tells of each mapped file of a log whether it is mapped
 // without readahead ("rr" among its flags, proc_pid_smaps(5)).
-func randomFlags(t *testing.T, dir string) map[string]bool {
+func randomFlags(t *testing.T, dir, kind string) map[string]bool {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
@@ -21,7 +21,7 @@ func randomFlags(t *testing.T, dir string) map[string]bool {
 	for line := range strings.Lines(string(b)) {
 		if !strings.Contains(strings.Fields(line)[0], ":") || strings.Contains(line, "/") {
 			_, _, path, ok := parseMapping(line)
-			if file = ""; ok && filepath.Dir(path) == dir && filepath.Ext(path) == ".vlog" {
+			if file = ""; ok && filepath.Dir(path) == dir && filepath.Ext(path) == kind {
 				file = filepath.Base(path)
 			}
 			continue
@@ -33,15 +33,15 @@ func randomFlags(t *testing.T, dir string) map[string]bool {
 	return out
 }
 
-func TestValueLogIsWrittenWithoutReadahead(t *testing.T) {
+func TestLogsAreWrittenWithoutReadahead(t *testing.T) {
 	dir := t.TempDir()
 	s := openDir(t, dir, Options{})
 	acct := newAccount(t, s)
-	check := func(files int) {
+	check := func(kind string, files int) {
 		t.Helper()
-		flags := randomFlags(t, dir)
+		flags := randomFlags(t, dir, kind)
 		if len(flags) < files {
-			t.Fatalf("%d files of the value log: %v", len(flags), flags)
+			t.Fatalf("%d files of %s: %v", len(flags), kind, flags)
 		}
 		newest := ""
 		for f := range flags {
@@ -53,14 +53,16 @@ func TestValueLogIsWrittenWithoutReadahead(t *testing.T) {
 			}
 		}
 	}
-	check(1)
+	check(".vlog", 1)
+	check(".mem", 1)
 	body := message(1, 2<<20) // half as long when compressed; 8 MiB go to a file
 	for range 30 {
 		deliver(t, s, body, Placement{Account: acct})
 	}
-	check(3)
+	check(".vlog", 3)
 	if err := s.Reclaim(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	check(2)
+	check(".vlog", 2)
+	check(".mem", 1)
 }

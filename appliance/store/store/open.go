@@ -76,7 +76,7 @@ type Store struct {
 	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
 	reclaimed time.Time             // when the keeper last gave space back
 
-	vlog valueLog // the committer's, from start on
+	nextLogs []string // files Badger's logs will go on in; the committer's, from start on
 
 	// step, set by tests, is called where a crash would be most unwelcome.
 	stepHook func(name string)
@@ -176,7 +176,7 @@ func (s *Store) openDB() error {
 		return err
 	}
 	s.db = db
-	s.vlog = valueLog{}
+	s.nextLogs = nil
 	s.advise()
 	return nil
 }
