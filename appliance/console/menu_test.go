@@ -68,16 +68,25 @@ func (fakeInit) Log(_ context.Context, service string, lines int) (list []initap
 type fakeBox struct {
 	boxapi.Service
 	settings boxapi.Settings
+	tried    *boxapi.Network
 }
 
 func (f *fakeBox) Settings(context.Context) (*boxapi.Settings, error) {
 	s := f.settings
 	return &s, nil
 }
-func (f *fakeBox) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Settings, error) {
-	if s.Network.Gateway == "192.0.2.99" {
-		return nil, wire.Invalid("network.gateway", "is not in the network of the address")
+func (f *fakeBox) TryNetwork(_ context.Context, n boxapi.Network) error {
+	if n.Gateway == "192.0.2.99" {
+		return wire.Invalid("network.gateway", "is not in the network of the address")
 	}
+	f.tried = &n
+	return nil
+}
+func (f *fakeBox) KeepNetwork(context.Context) error {
+	f.settings.Network = *f.tried
+	return nil
+}
+func (f *fakeBox) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Settings, error) {
 	f.settings = s
 	return &s, nil
 }
@@ -182,6 +191,11 @@ func TestNetworkOnTheConsole(t *testing.T) {
 	d.keys("/24", "enter", "192.0.2.99", "enter", "192.0.2.1 192.0.2.2", "enter", "enter")
 	d.wants("This is not in the network of the address.")
 	d.keys("backspace", "backspace", "1", "enter", "enter", "enter")
+	d.expect("menu-network-keep")
+	if box.settings.Network.Mode != "" {
+		t.Error("kept before anybody said so")
+	}
+	d.keys("enter")
 	d.wants("The network is as you said from now on.")
 	n := box.settings.Network
 	if n.Mode != boxapi.ModeStatic || n.Address != "192.0.2.10/24" || n.Gateway != "192.0.2.1" || len(n.DNS) != 2 {

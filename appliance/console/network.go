@@ -65,14 +65,41 @@ func (m *model) network(s boxapi.Settings) *form {
 	return &form{
 		title: T("Network"), button: T("Change the network"), fields: []*field{mode, address, gateway, dns},
 		submit: func(ctx context.Context) error {
-			s.Network = boxapi.Network{Mode: boxapi.ModeDHCP, Interface: s.Network.Interface}
+			n := boxapi.Network{Mode: boxapi.ModeDHCP, Interface: s.Network.Interface}
 			if fixed() {
-				s.Network.Mode, s.Network.Address, s.Network.Gateway = boxapi.ModeStatic, address.value(), gateway.value()
-				s.Network.DNS = strings.Fields(dns.value())
+				n.Mode, n.Address, n.Gateway = boxapi.ModeStatic, address.value(), gateway.value()
+				n.DNS = strings.Fields(dns.value())
 			}
-			_, err := m.box.SetSettings(ctx, s)
-			return err
+			return m.box.TryNetwork(ctx, n)
 		},
-		done: m.back(T("The network is as you said from now on.")),
+		done: func() tea.Cmd {
+			m.pop(1)
+			return m.open(m.keepNetwork())
+		},
+	}
+}
+
+// keepNetwork asks whether the new network works. No answer is a no: the box
+// goes back by itself.
+func (m *model) keepNetwork() *list {
+	T := m.c.T
+	return &list{
+		title: T("Network"), intro: T("The new network is in force. See whether the box is reached, then keep it. After two minutes it is as before."),
+		items: []item{
+			{T("Keep it"), "", func() tea.Cmd {
+				return m.ask(func(ctx context.Context) then {
+					err := m.box.KeepNetwork(ctx)
+					return func() tea.Cmd {
+						m.pop(1)
+						m.notice = T("The network is as you said from now on.")
+						if err != nil {
+							m.notice = T("That did not work: %s", err)
+						}
+						return nil
+					}
+				})
+			}},
+			{T("Wait, and let it be as before"), "", func() tea.Cmd { m.pop(1); return nil }},
+		},
 	}
 }

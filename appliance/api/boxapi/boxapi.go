@@ -5,6 +5,8 @@
 //	GET  /v1/status     Status
 //	GET  /v1/settings   Settings
 //	PUT  /v1/settings   Settings in and out; checked, applied and kept, or refused whole
+//	POST /v1/network/try   Network; in force until it is kept, else for two minutes
+//	POST /v1/network/keep  keeps the network that is being tried
 //	GET  /v1/timezones  []string
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
@@ -26,6 +28,12 @@ type Service interface {
 	// SetSettings checks, applies and keeps all of s. Its error is a
 	// *wire.Error of code invalid that names the field when s is refused.
 	SetSettings(ctx context.Context, s Settings) (*Settings, error)
+	// TryNetwork checks n and puts it in force without keeping it: unless
+	// KeepNetwork follows within two minutes, or after a restart, the network is
+	// as it was. Who changes it over the network itself is not locked out.
+	TryNetwork(ctx context.Context, n Network) error
+	// KeepNetwork is a conflict where nothing is being tried any more.
+	KeepNetwork(ctx context.Context) error
 	// Timezones lists the names that Settings.Timezone may have.
 	Timezones(ctx context.Context) ([]string, error)
 	// PowerOff and Reboot return when the request is accepted.

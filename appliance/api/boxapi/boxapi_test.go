@@ -29,6 +29,11 @@ var status = Status{
 func (f *fake) Status(context.Context) (*Status, error)     { s := status; return &s, nil }
 func (f *fake) Settings(context.Context) (*Settings, error) { return &f.settings, nil }
 func (f *fake) Timezones(context.Context) ([]string, error) { return []string{"UTC"}, nil }
+func (f *fake) TryNetwork(_ context.Context, n Network) error {
+	f.settings.Network = n
+	return nil
+}
+func (f *fake) KeepNetwork(context.Context) error { return wire.Conflict("nothing is being tried") }
 func (f *fake) PowerOff(_ context.Context, r StopRequest) error {
 	f.asked = append(f.asked, r)
 	return nil

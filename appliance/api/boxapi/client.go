@@ -44,3 +44,11 @@ func (c *Client) PowerOff(ctx context.Context, req StopRequest) error {
 func (c *Client) Reboot(ctx context.Context, req StopRequest) error {
 	return c.wire.Post(ctx, "/v1/reboot", req, nil)
 }
+
+func (c *Client) TryNetwork(ctx context.Context, n Network) error {
+	return c.wire.Post(ctx, "/v1/network/try", n, nil)
+}
+
+func (c *Client) KeepNetwork(ctx context.Context) error {
+	return c.wire.Post(ctx, "/v1/network/keep", nil, nil)
+}

@@ -22,6 +22,16 @@ func Handler(s Service) http.Handler {
 		}
 		return s.SetSettings(r.Context(), in)
 	}))
+	mux.Handle("POST /v1/network/try", wire.Handle(func(r *http.Request) (any, error) {
+		var in Network
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return nil, s.TryNetwork(r.Context(), in)
+	}))
+	mux.Handle("POST /v1/network/keep", wire.Handle(func(r *http.Request) (any, error) {
+		return nil, s.KeepNetwork(r.Context())
+	}))
 	mux.Handle("GET /v1/timezones", wire.Handle(func(r *http.Request) (any, error) {
 		return s.Timezones(r.Context())
 	}))

@@ -63,6 +63,8 @@ type Config struct {
 	Version   string
 	Init      initapi.Service
 	Log       *slog.Logger
+	// TryFor is how long a network is tried; two minutes where 0.
+	TryFor time.Duration
 }
 
 // Manager is the boxapi.Service.
@@ -74,12 +76,16 @@ type Manager struct {
 	mu        sync.Mutex
 	settings  boxapi.Settings
 	provision boxapi.Provision
+	trial     *trial // nil: no network is being tried
 }
 
 var _ boxapi.Service = (*Manager)(nil)
 
 // New reads the settings. network may be nil in tests.
 func New(cfg Config) (*Manager, error) {
+	if cfg.TryFor == 0 {
+		cfg.TryFor = tryFor
+	}
 	m := &Manager{cfg: cfg, provision: boxapi.Provision{State: boxapi.ProvisionNone}}
 	raw, err := os.ReadFile(m.settingsFile())
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/initapi"
@@ -191,5 +192,52 @@ func TestDamagedSettingsDoNotStopTheBox(t *testing.T) {
 	write(t, root, "state/box.json", "{ not json")
 	if got := reopen(t, root).Current(); got.Hostname != "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// fakeNetwork remembers what it was set to.
+type fakeNetwork struct {
+	Network
+	set chan string
+}
+
+func (f *fakeNetwork) Set(n boxapi.Network) { f.set <- n.Address }
+
+func TestNetworkIsTriedBeforeItIsKept(t *testing.T) {
+	m, root := newTest(t)
+	m.cfg.TryFor = time.Hour
+	n := &fakeNetwork{set: make(chan string, 10)}
+	m.network = n
+	fixed := func(address string) boxapi.Network {
+		return boxapi.Network{Mode: boxapi.ModeStatic, Address: address}
+	}
+	var we *wire.Error
+	if err := m.TryNetwork(t.Context(), fixed("nonsense")); !errors.As(err, &we) {
+		t.Errorf("a wrong address: %v", err)
+	}
+	if err := m.KeepNetwork(t.Context()); !errors.As(err, &we) || we.Code != wire.CodeConflict {
+		t.Errorf("nothing to keep: %v", err)
+	}
+	if err := m.TryNetwork(t.Context(), fixed("192.0.2.1/24")); err != nil || <-n.set != "192.0.2.1/24" {
+		t.Fatal(err)
+	}
+	if got := reopen(t, root).Current(); got.Network.Address != "" {
+		t.Error("a power cut would leave the box with a network nobody has kept")
+	}
+	if err := m.KeepNetwork(t.Context()); err != nil || <-n.set != "192.0.2.1/24" {
+		t.Fatal(err)
+	}
+	if got := reopen(t, root).Current(); got.Network.Address != "192.0.2.1/24" {
+		t.Errorf("not kept: %+v", got)
+	}
+	m.cfg.TryFor = time.Millisecond
+	if err := m.TryNetwork(t.Context(), fixed("192.0.2.2/24")); err != nil || <-n.set != "192.0.2.2/24" {
+		t.Fatal(err)
+	}
+	if got := <-n.set; got != "192.0.2.1/24" {
+		t.Errorf("when the time is over the network is %s", got)
+	}
+	if err := m.KeepNetwork(t.Context()); !errors.As(err, &we) {
+		t.Errorf("kept too late: %v", err)
 	}
 }
