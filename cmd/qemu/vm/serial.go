@@ -23,6 +23,7 @@ type Serial struct {
 	text   []byte // all that came, as text
 	seen   int    // how much of it Expect has gone past
 	strip  stripper
+	screen *screen
 	err    error         // why no more comes
 	change chan struct{} // closed and made anew when something came
 }
@@ -36,7 +37,7 @@ func newSerial(conn io.ReadWriteCloser, log string) (*Serial, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	s := &Serial{conn: conn, log: f, change: make(chan struct{})}
+	s := &Serial{conn: conn, log: f, screen: newScreen(), change: make(chan struct{})}
 	go s.read()
 	return s, nil
 }
@@ -47,8 +48,10 @@ func (s *Serial) read() {
 		n, err := s.conn.Read(buf)
 		s.mu.Lock()
 		if n > 0 {
-			// A log that cannot be written takes nothing from a test.
+			// A log that cannot be written takes nothing from a test; a
+			// screen always can.
 			_, _ = s.log.Write(buf[:n])
+			_, _ = s.screen.Write(buf[:n])
 			s.text = s.strip.append(s.text, buf[:n])
 		}
 		s.err = err
@@ -96,6 +99,38 @@ func (s *Serial) Expect(ctx context.Context, pattern string) ([]string, error) {
 			return nil, fmt.Errorf("no %q on the serial line: %w; last came:\n%s", pattern, ctx.Err(), tail)
 		}
 	}
+}
+
+// ExpectScreen waits until the screen at the line's end, 80 columns by 24
+// lines, shows something that matches pattern, and returns match and groups.
+func (s *Serial) ExpectScreen(ctx context.Context, pattern string) ([]string, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		s.mu.Lock()
+		shown, gone, change := s.screen.String(), s.err, s.change
+		s.mu.Unlock()
+		if found := re.FindStringSubmatch(shown); found != nil {
+			return found, nil
+		}
+		if gone != nil {
+			return nil, fmt.Errorf("the serial line ended (%w) before %q; the screen shows:\n%s", gone, pattern, shown)
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no %q on the screen: %w; it shows:\n%s", pattern, ctx.Err(), shown)
+		}
+	}
+}
+
+// Screen returns what the screen at the line's end shows.
+func (s *Serial) Screen() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.screen.String()
 }
 
 // Type types text as a person does, key by key.
@@ -157,15 +192,6 @@ func lastLines(text string, n int) string {
 type stripper struct {
 	state byte
 }
-
-const (
-	inText     = iota
-	afterESC   // ESC came
-	inSequence // CSI: until a byte from @ to ~
-	inString   // OSC, DCS and the like: until BEL or ESC \
-	inStringESC
-	inCharset // ESC ( and the like: one byte more
-)
 
 func (s *stripper) append(to, from []byte) []byte {
 	for _, c := range from {

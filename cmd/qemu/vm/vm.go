@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -84,6 +85,7 @@ type VM struct {
 	ended   chan struct{} // closed when QEMU has ended, waitErr is then set
 	waitErr error
 	addrs   map[int]string
+	closing sync.Once
 	cleanup func()
 }
 
@@ -304,22 +306,35 @@ func (v *VM) failure() error {
 	return fmt.Errorf("%s: %w: %s", program, v.waitErr, strings.TrimSpace(v.stderr.String()))
 }
 
+// Kill ends QEMU at once, with nothing written that was not yet.
+func (v *VM) Kill() error {
+	// It may have ended by itself.
+	_ = v.cmd.Process.Kill()
+	<-v.ended
+	return v.Close()
+}
+
 // Close pulls the plug: the guest is told nothing, though what it wrote is
 // kept by the host. It may be called at any time, and again.
-func (v *VM) Close() error {
+func (v *VM) Close() (err error) {
+	v.closing.Do(func() { err = v.close() })
+	return err
+}
+
+func (v *VM) close() error {
+	defer v.cleanup()
 	if v.cmd == nil || v.cmd.Process == nil {
-		v.cleanup()
 		return nil
 	}
 	if v.monitor != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), quitWait)
+		defer cancel()
 		// QEMU may be gone before it answers.
 		_ = v.monitor.call(ctx, "quit", nil, nil)
 		select {
 		case <-v.ended:
 		case <-ctx.Done():
 		}
-		cancel()
 		v.monitor.close()
 	}
 	select {
@@ -328,10 +343,8 @@ func (v *VM) Close() error {
 		_ = v.cmd.Process.Kill()
 		<-v.ended
 	}
-	var err error
-	if v.Serial != nil {
-		err = v.Serial.close()
+	if v.Serial == nil {
+		return nil
 	}
-	v.cleanup()
-	return err
+	return v.Serial.close()
 }

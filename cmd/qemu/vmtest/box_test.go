@@ -24,10 +24,10 @@ import (
 const (
 	// bootLimit is generous: translated by QEMU on two busy cores a boot takes
 	// half a minute, and no test is about how fast the machine under it is.
-	bootLimit = 5 * time.Minute
+	bootLimit = 4 * time.Minute
 
-	// clientLimit bounds one run of a mail client.
-	clientLimit = 2 * time.Minute
+	// clientLimit bounds one run of a mail client, or one answer of the console.
+	clientLimit = time.Minute
 
 	// buttonLimit is what the box has to go off after its button was pressed.
 	buttonLimit = 15 * time.Second
@@ -153,6 +153,18 @@ func (b *box) expect(limit time.Duration, pattern string) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	found, err := b.Serial.Expect(ctx, pattern)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return found
+}
+
+// shows waits until the screen on the serial line shows a pattern.
+func (b *box) shows(limit time.Duration, pattern string) []string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	found, err := b.Serial.ExpectScreen(ctx, pattern)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -225,17 +225,17 @@ func (b *box) storeInOrder() {
 	b.t.Helper()
 	b.openMenu()
 	b.typed(strings.Repeat("\x1b[B", 7) + "\r")
-	found := b.expect(bootLimit, `(\d+) mailboxes with (\d+) messages were checked`)
-	b.expect(clientLimit, `All is in order\.`)
+	found := b.shows(bootLimit, `(\d+) mailboxes with (\d+) messages were checked`)
+	b.shows(clientLimit, `All is in order\.`)
 	b.t.Logf("check: %s", found[0])
 }
 
 // openMenu opens the console's menu on the serial line.
 func (b *box) openMenu() {
 	b.t.Helper()
-	b.expect(clientLimit, `M: menu`)
+	b.shows(clientLimit, `M: menu`)
 	b.typed("m")
-	b.expect(clientLimit, `Locked`)
+	b.shows(clientLimit, `Locked`)
 	b.typed(adminPassword + "\r\r")
-	b.expect(clientLimit, `Check the mail store`)
+	b.shows(clientLimit, `Check the mail store`)
 }

@@ -16,34 +16,36 @@ func TestWizard(t *testing.T) {
 		admin    = "the box opens to this"
 	)
 	b := start(t, raw(newDisk(t, "")))
-	b.expect(bootLimit, `Welcome \(1/8\)`)
+	b.shows(bootLimit, `Welcome \(1/8\)`)
 	b.typed("\r")
-	b.expect(clientLimit, `Network \(2/8\)`)
-	b.expect(clientLimit, `10\.0\.2\.15`)
+	b.shows(clientLimit, `Network \(2/8\)`)
+	b.shows(clientLimit, `10\.0\.2\.15`)
 	b.typed("\r")
 
-	b.expect(clientLimit, `Names \(3/8\)`)
+	b.shows(clientLimit, `Names \(3/8\)`)
 	b.typed("not a domain\r")
-	b.expect(clientLimit, `! `) // says what is wrong and stays
+	b.shows(clientLimit, `! `) // says what is wrong and stays
 	b.typed(strings.Repeat("\x7f", len("not a domain")) + "example.net\r")
-	b.expect(clientLimit, `mail\.example\.net`) // proposed
+	b.shows(clientLimit, `mail\.example\.net`) // proposed
 	b.typed("\r")
 
-	b.expect(clientLimit, `Administrator \(4/8\)`)
+	b.shows(clientLimit, `Administrator \(4/8\)`)
 	b.typed(admin + "\r" + admin + "x\r")
-	b.expect(clientLimit, `! `) // not the same
+	b.shows(clientLimit, `! `) // not the same
 	b.typed("\x7f\r")
 
-	b.expect(clientLimit, `First mailbox \(5/8\)`)
+	b.shows(clientLimit, `First mailbox \(5/8\)`)
 	b.typed("eva\rEva Example\r" + password + "\r" + password + "\r")
-	b.expect(clientLimit, `Sending \(6/8\)`)
+	b.shows(clientLimit, `Sending \(6/8\)`)
 	b.typed("\r")
-	b.expect(clientLimit, `Time zone \(7/8\)`)
+	b.shows(clientLimit, `Time zone \(7/8\)`)
 	b.typed("berlin\r")
-	b.expect(clientLimit, `Is this right\?`)
-	b.expect(clientLimit, `Europe/Berlin`)
+	b.shows(clientLimit, `Is this right\?`)
+	b.shows(clientLimit, `Europe/Berlin`)
 	b.typed("\r")
-	b.expect(bootLimit, `Mail is served\.`)
+	b.shows(bootLimit, `The box is set up and carries mail\.`)
+	b.typed("\r")
+	b.shows(clientLimit, `Mail is served\.`)
 
 	c, err := dialIMAP(b.Addr(993), user, password)
 	if err != nil {
