@@ -189,11 +189,10 @@ func (c Config) arguments(vars, qmp, line string) []string {
 		"-chardev", "socket,id=qmp,server=on,wait=off,path=" + qmp, "-mon", "chardev=qmp,mode=control",
 	}
 	if c.Terminal {
-		args = append(args, "-chardev", "stdio,id=serial,mux=on,signal=off", "-mon", "chardev=serial,mode=readline")
+		args = append(args, "-serial", "mon:stdio")
 	} else {
-		args = append(args, "-chardev", "socket,id=serial,server=on,wait=off,path="+line)
+		args = append(args, "-chardev", "socket,id=serial,server=on,wait=off,path="+line, "-serial", "chardev:serial")
 	}
-	args = append(args, "-serial", "chardev:serial")
 	return append(args, c.Extra...)
 }
 
