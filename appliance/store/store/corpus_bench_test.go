@@ -1,4 +1,4 @@
-package store
+package store_test
 
 import (
 	"archive/tar"
@@ -11,14 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"pillarbox/appliance/store/search"
+	"pillarbox/appliance/mail/indexer"
+	"pillarbox/appliance/mail/mimeindex"
+	"pillarbox/appliance/store/store"
 )
 
 // corporaEnv names a folder with archives (*.tar.xz) of real messages, one a file.
@@ -102,14 +103,17 @@ func BenchmarkCorpus(b *testing.B) {
 	ctx := context.Background()
 	for range b.N {
 		where := b.TempDir()
-		s, err := Open(ctx, where, Options{})
+		s, err := store.Open(ctx, where, store.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		acct := newAccount(b, s)
-		start, cpu := time.Now(), cpuTime(b)
+		acct, err := s.CreateAccount(ctx, store.Quota{}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
 		var stored, count int64
-		var batch []Delivery
+		var batch []store.Delivery
 		flush := func() error {
 			_, err := s.DeliverAll(ctx, batch)
 			batch = batch[:0]
@@ -120,11 +124,20 @@ func BenchmarkCorpus(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			if _, err := sp.Write(msg); err != nil {
+			p := mimeindex.NewParser()
+			if _, err := io.MultiWriter(sp, p).Write(msg); err != nil {
+				return err
+			}
+			index, err := p.Finish()
+			if err != nil {
+				return err
+			}
+			facts, err := index.Facts()
+			if err != nil {
 				return err
 			}
 			stored, count = stored+int64(len(msg)), count+1
-			batch = append(batch, Delivery{Body: sp, Facts: roughFacts(msg), Placements: []Placement{{Account: acct}}})
+			batch = append(batch, store.Delivery{Body: sp, Facts: facts, Placements: []store.Placement{{Account: acct}}})
 			if len(batch) < 64 {
 				return nil
 			}
@@ -136,99 +149,33 @@ func BenchmarkCorpus(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		took, used := time.Since(start), cpuTime(b)-cpu
+		took := time.Since(start)
 		if err := s.Reclaim(ctx); err != nil {
 			b.Fatal(err)
 		}
-		plain := reopenedSize(b, s, where)
-		if s, err = Open(ctx, where, Options{}); err != nil {
+		plain := closedSize(b, s, where)
+		if s, err = store.Open(ctx, where, store.Options{}); err != nil {
 			b.Fatal(err)
 		}
 		indexStart := time.Now()
-		indexAll(b, s, acct)
+		if err := indexer.New(indexer.Config{Store: s}).Update(ctx, acct); err != nil {
+			b.Fatal(err)
+		}
 		indexed := time.Since(indexStart)
-		full := reopenedSize(b, s, where)
+		full := closedSize(b, s, where)
 		b.ReportMetric(float64(count), "messages")
 		b.ReportMetric(float64(stored)/1e6, "MB")
 		b.ReportMetric(float64(count)/took.Seconds(), "imported/s")
-		b.ReportMetric(float64(used.Microseconds())/float64(count), "cpu-µs/msg")
 		b.ReportMetric(float64(plain)/float64(stored), "disk/byte")
 		b.ReportMetric(float64(full)/float64(stored), "disk-with-index/byte")
 		b.ReportMetric(float64(count)/indexed.Seconds(), "indexed/s")
 	}
 }
 
-// reopenedSize closes a store and tells what it takes then.
-func reopenedSize(b *testing.B, s *Store, dir string) int64 {
+// closedSize closes a store and tells what it takes then.
+func closedSize(b *testing.B, s *store.Store, dir string) int64 {
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
 	}
 	return allocated(b, dir)
-}
-
-// roughFacts are facts of the size they have in service.
-func roughFacts(msg []byte) Facts {
-	head, body, _ := bytes.Cut(msg, []byte("\r\n\r\n"))
-	f := Facts{Size: int64(len(msg)), Header: msg[:min(len(head)+4, len(msg), 64<<10)], Sent: time.Unix(1e9, 0)}
-	f.MessageID = strings.Trim(headerField(head, "Message-Id"), "<>")
-	f.Subject = headerField(head, "Subject")
-	for _, field := range []string{"From", "To", "Cc", "Subject", "Date", "Reply-To", "In-Reply-To"} {
-		f.Index = append(f.Index, headerField(head, field)...)
-	}
-	f.Index = append(f.Index, "text plain us-ascii 7bit offsets and sizes of the parts"...)
-	f.Preview = strings.Join(strings.Fields(string(body[:min(len(body), 300)])), " ")
-	return f
-}
-
-func headerField(head []byte, name string) string {
-	for line := range bytes.Lines(head) {
-		if n, v, ok := strings.Cut(string(line), ":"); ok && strings.EqualFold(n, name) {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
-}
-
-// indexAll makes the full-text index of an account, of its texts as they are
-// but for encoded parts.
-func indexAll(b *testing.B, s *Store, acct AccountID) {
-	ctx := context.Background()
-	x, err := search.Open(s.IndexRows(acct))
-	if err != nil {
-		b.Fatal(err)
-	}
-	batch := search.NewBatch()
-	upTo, err := s.EmailsAfter(ctx, acct, 0, func(e EmailID, id BlobID) error {
-		body, err := s.OpenBody(ctx, id)
-		if err != nil {
-			return err
-		}
-		msg, err := io.ReadAll(body)
-		if err != nil {
-			return err
-		}
-		head, text, _ := bytes.Cut(msg, []byte("\r\n\r\n"))
-		batch.Begin(uint64(e))
-		batch.Add(search.Header, string(head))
-		var plain strings.Builder
-		for line := range bytes.Lines(text) {
-			if len(line) < 60 || bytes.ContainsAny(line, " ") {
-				plain.Write(line)
-			}
-		}
-		batch.Add(search.Body, plain.String())
-		if !batch.Full() {
-			return nil
-		}
-		err = x.Apply(ctx, batch, uint64(e))
-		batch = search.NewBatch()
-		return err
-	})
-	if err == nil {
-		err = x.Apply(ctx, batch, uint64(upTo))
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	runtime.GC()
 }
