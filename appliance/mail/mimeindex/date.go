@@ -7,7 +7,8 @@ import (
 )
 
 // ParseDate reads a Date field as programs write it: RFC 5322 section 3.3, the
-// obsolete forms of section 4.3, and the order of ctime. ok is false where
+// obsolete forms of section 4.3, the order of ctime, and year, month and day as
+// in ISO 8601. ok is false where
 // there is no date in it; a day or an hour that cannot be, such as February 30,
 // is none.
 func ParseDate(s string) (t time.Time, ok bool) {
@@ -16,6 +17,9 @@ func ParseDate(s string) (t time.Time, ok bool) {
 		month                           time.Month
 		zone                            *time.Location
 	)
+	if t, err := time.Parse(time.RFC3339, strings.TrimSpace(s)); err == nil && t.Year() > 0 {
+		return t, true
+	}
 	for _, w := range strings.FieldsFunc(withoutComments(s), func(r rune) bool { return r == ' ' || r == '\t' || r == ',' || r == '\r' || r == '\n' }) {
 		switch {
 		case strings.Contains(w, ":"):
@@ -50,14 +54,14 @@ func ParseDate(s string) (t time.Time, ok bool) {
 					year += 1900
 				}
 			}
-		case strings.Count(w, "-") == 2: // 12-Jan-2024
-			parts := strings.Split(w, "-")
-			if !isNumber(parts[0]) || !isNumber(parts[2]) {
+		case strings.Count(w, "-") == 2: // 12-Jan-2024, 2024-01-12
+			if day, month, year = ymd(strings.Split(w, "-")); day < 0 {
 				return t, false
 			}
-			day, _ = strconv.Atoi(parts[0])
-			year, _ = strconv.Atoi(parts[2])
-			month = monthOf(parts[1])
+		case strings.Count(w, "/") == 2: // 2024/01/12
+			if day, month, year = ymd(strings.Split(w, "/")); day < 0 {
+				return t, false
+			}
 		case month == 0 && monthOf(w) != 0:
 			month = monthOf(w)
 		case zone == nil && hour+minute+second >= 0 && namedZone(w) != nil:
@@ -75,6 +79,24 @@ func ParseDate(s string) (t time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	return t, true
+}
+
+// ymd reads the three parts of a date that is one word; day is -1 where it is
+// none. Which of two numbers is the month is known after a year only.
+func ymd(parts []string) (day int, month time.Month, year int) {
+	if !isNumber(parts[0]) || !isNumber(parts[2]) {
+		return -1, 0, 0
+	}
+	first, _ := strconv.Atoi(parts[0])
+	last, _ := strconv.Atoi(parts[2])
+	if len(parts[0]) == 4 && isNumber(parts[1]) {
+		m, _ := strconv.Atoi(parts[1])
+		if m > 12 {
+			return -1, 0, 0
+		}
+		return last, time.Month(m), first
+	}
+	return first, monthOf(parts[1]), last
 }
 
 func isNumber(s string) bool {

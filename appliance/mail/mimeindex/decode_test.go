@@ -129,26 +129,50 @@ func TestTransferEncodings(t *testing.T) {
 
 func TestHTMLText(t *testing.T) {
 	for in, want := range map[string]string{
-		"a <b>b</b> c":                      "a b c",
-		"a<br>b<br/>c<p>d":                  "a b c d",
-		"<td>a</td><td>b</td>":              "a b",
-		"&lt;a&gt; &amp; &uuml; &#8364;":    "<a> & ü €",
-		"<style>p{}</style>a":               "a",
-		"<script>if (a<b) x()</script>a":    "a",
-		"<!-- no --><![if x]>a<![endif]>":   "a",
-		"<head><title>no</title></head>a":   "a",
-		"<head><title>no</title><body>a":    "a",
-		"<html><head><meta x><p>a</p>":      "a", // no end of the head, no body
-		"<head><meta x><o:p></o:p></head>a": "a",
-		"<template>no</template>a":          "a",
-		"a<":                                "a<",
-		"a < b":                             "a < b",
-		"a <b":                              "a",
-		"":                                  "",
+		"a <b>b</b> c":                                       "a b c",
+		"a<br>b<br/>c<p>d":                                   "a b c d",
+		"<td>a</td><td>b</td>":                               "a b",
+		"&lt;a&gt; &amp; &uuml; &#8364;":                     "<a> & ü €",
+		"<style>p{}</style>a":                                "a",
+		"<script>if (a<b) x()</script>a":                     "a",
+		"<!-- no --><![if x]>a<![endif]>":                    "a",
+		"<head><title>no</title></head>a":                    "a",
+		"<head><title>no</title><body>a":                     "a",
+		"<html><head><meta x><p>a</p>":                       "a", // no end of the head, no body
+		"<head><meta x><o:p></o:p></head>a":                  "a",
+		"<template>no</template>a":                           "a",
+		`a<img src=x alt="&auml; b">c<img alt=""><img/>d`:    "a ä b cd",
+		`<head><img alt=a></head><title><img alt=b></title>`: "a",
+		"a<":    "a<",
+		"a < b": "a < b",
+		"a <b":  "a",
+		"":      "",
 		`a<img src="data:` + strings.Repeat("A", 3<<20) + `">b`: "ab",
 	} {
 		if got := strings.Join(strings.Fields(htmlText(in)), " "); got != want {
 			t.Errorf("%.60q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPreview(t *testing.T) {
+	const from = "Content-Type: text/"
+	for _, tt := range []struct{ name, message, want string }{
+		{"white space", "\n a\t b \r\n\r\n c \x00 d\n", "a b c d"},
+		{"quotes", "\n> quoted\n>> more\nanswer\n", "answer"},
+		{"nothing but quotes", "\n> quoted\n>more\n", "> quoted >more"},
+		{"HTML", from + "html\n\n<style>p{}</style><p>one<p>two", "one two"},
+		{"HTML after styles", from + "html\n\n<head><style>" + strings.Repeat("p{}\n", 10_000) + "</style></head>one", "one"},
+		{"nothing", "\n \n", ""},
+		{"long", "\n" + strings.Repeat("word ", 100), strings.TrimSpace(strings.Repeat("word ", 40))},
+		{"characters, not bytes", "\n" + strings.Repeat("ж", 500), strings.Repeat("ж", maxPreview)},
+		{"cut in a character", from + "plain; charset=utf-8\n\na" + strings.Repeat("ж", previewRaw), "a" + strings.Repeat("ж", maxPreview-1)},
+		{"first part empty", "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n--x\n\nsecond\n--x--", "second"},
+		{"attached text", "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Disposition: attachment\n\nno\n--x\n\nyes\n--x--", "yes"},
+		{"no header", "text\n", "text"},
+	} {
+		if got := parse(t, tt.message).Preview; got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // htmlText is what a reader sees of HTML: no tags, no scripts or styles, blocks
-// apart by line breaks.
+// apart by line breaks, what images show in words.
 func htmlText(s string) string {
 	var b strings.Builder
 	hidden := "" // the element whose text is not shown
@@ -21,7 +21,7 @@ func htmlText(s string) string {
 				b.Write(z.Text())
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
-			raw, _ := z.TagName()
+			raw, attributes := z.TagName()
 			name := string(raw)
 			if name == "body" || hidden == "head" && !inHead(name) {
 				hidden = "" // the head's end was left out, as may be (HTML section 13.1.2.4)
@@ -35,6 +35,15 @@ func htmlText(s string) string {
 				b.WriteByte('\n')
 			case "td", "th":
 				b.WriteByte(' ')
+			case "img":
+				for attributes && hidden == "" {
+					var key, value []byte
+					if key, value, attributes = z.TagAttr(); string(key) == "alt" && len(value) > 0 {
+						b.WriteByte(' ')
+						b.Write(value)
+						b.WriteByte(' ')
+					}
+				}
 			}
 		case html.EndTagToken:
 			raw, _ := z.TagName()

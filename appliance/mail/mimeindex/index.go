@@ -84,6 +84,9 @@ func (p *Part) Is(typ, subtype string) bool {
 	return strings.EqualFold(p.Type, typ) && (subtype == "" || strings.EqualFold(p.Subtype, subtype))
 }
 
+// isMessage reports whether the part holds a message that is looked into.
+func (p *Part) isMessage() bool { return p.Is("message", "rfc822") || p.Is("message", "global") }
+
 // IsAttachment reports whether the sender meant the part to be saved rather
 // than shown (RFC 2183 section 2.2).
 func (p *Part) IsAttachment() bool {

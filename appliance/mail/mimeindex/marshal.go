@@ -186,8 +186,9 @@ func (w *formWriter) part(p *Part, from int64) {
 	}
 }
 
-// Unmarshal reads the stored form. A damaged one gives ErrForm, and never
-// more memory than a small multiple of its length.
+// Unmarshal reads the stored form. A damaged one gives ErrForm or an Index that
+// holds to the invariants of the package comment, and never more memory than a
+// hundred times its length.
 func Unmarshal(b []byte) (*Index, error) {
 	r := formReader{b: b, words: dictionary()}
 	if len(b) == 0 || b[0] != formVersion {
@@ -207,8 +208,8 @@ func Unmarshal(b []byte) (*Index, error) {
 	switch {
 	case env.failed || r.failed || len(env.b) > 0 || len(r.b) > 0:
 		return nil, ErrForm
-	case x.Root.end() > x.Size:
-		return nil, fmt.Errorf("%w: a part ends after the message", ErrForm)
+	case x.Root.HeaderOffset != 0, x.Root.end() > x.Size:
+		return nil, fmt.Errorf("%w: the parts are not those of a message of this size", ErrForm)
 	}
 	return x, nil
 }
@@ -390,6 +391,10 @@ func (r *formReader) part(from int64, level int) (p Part) {
 			r.fail()
 		}
 		p.Embedded = &c
+	}
+	// What reads a tree relies on these.
+	if (len(p.Children) > 0) != p.Is("multipart", "") || (p.Embedded != nil) != p.isMessage() {
+		r.fail()
 	}
 	return p
 }

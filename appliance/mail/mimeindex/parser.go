@@ -269,7 +269,7 @@ func (p *Parser) endHeader(at int64) {
 			f.boundary = b
 			p.bound = append(p.bound, len(p.stack)-1)
 		}
-	case part.Is("message", "rfc822"), part.Is("message", "global"):
+	case part.isMessage():
 		if deep {
 			opaque(part)
 			break

@@ -5,9 +5,12 @@ import (
 	"unicode"
 )
 
-// previewRaw is how much of a body is looked at for the preview, bytes: enough
-// for 200 characters in base64 HTML with styles in front.
-const previewRaw = 16 << 10
+// How much of a body is looked at for the preview, bytes: enough for 200
+// characters after what is quoted, and in HTML, after the styles.
+const (
+	previewRaw  = 16 << 10
+	previewHTML = 64 << 10
+)
 
 // previewer makes the preview (RFC 8970) of the first text part that shows
 // anything.
@@ -15,18 +18,22 @@ type previewer struct {
 	text string
 	part *Part
 	raw  []byte
+	most int // of raw
 }
 
 func (p *previewer) begin(part *Part) {
 	p.part, p.raw = nil, p.raw[:0]
 	if p.text == "" && part.Is("text", "") && !part.IsAttachment() {
-		p.part = part
+		p.part, p.most = part, previewRaw
+		if part.Is("text", "html") {
+			p.most = previewHTML
+		}
 	}
 }
 
 func (p *previewer) write(b []byte) {
 	if p.part != nil {
-		p.raw = append(p.raw, b[:min(len(b), previewRaw-len(p.raw))]...)
+		p.raw = append(p.raw, b[:min(len(b), p.most-len(p.raw))]...)
 	}
 }
 
@@ -48,13 +55,20 @@ func partText(part *Part, raw []byte) string {
 	return text
 }
 
-// shorten makes one line of at most maxPreview characters. Quoted lines and
-// the marks of forwarded mail do not tell messages apart and go.
+// shorten makes one line of at most maxPreview characters. Quoted lines do not
+// tell messages apart and go, unless there are no others.
 func shorten(text string) string {
+	if s := oneLine(text, false); s != "" {
+		return s
+	}
+	return oneLine(text, true)
+}
+
+func oneLine(text string, quotes bool) string {
 	var b strings.Builder
 	n, space := 0, false
 	for _, line := range strings.Split(text, "\n") {
-		if strings.HasPrefix(line, ">") {
+		if !quotes && strings.HasPrefix(line, ">") {
 			continue
 		}
 		for _, r := range line {
