@@ -171,6 +171,9 @@ func (c *conn) refuseLogin(ctx context.Context, name string, err error) error {
 	case errors.Is(err, account.ErrThrottled):
 		c.log.Info("imap login throttled", "login", name)
 		return no(imap.ResponseCodeUnavailable, "Too many failed logins, try again later")
+	case errors.Is(err, account.ErrBusy):
+		c.log.Warn("imap login: too many at once", "login", name)
+		return no(imap.ResponseCodeUnavailable, "Too many logins at once, try again")
 	}
 	c.log.Error("imap login not possible", "login", name, "error", err)
 	return no(imap.ResponseCodeUnavailable, "Logging in is not possible at the moment")

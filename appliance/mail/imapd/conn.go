@@ -116,9 +116,9 @@ func (w *wire) acknowledge() {
 
 func (w *wire) Read(p []byte) (int, error) {
 	c := w.c
-	limit := readTimeout
+	limit := c.srv.wait.read
 	if c.waiting.Load() {
-		limit = idleTimeout
+		limit = c.srv.wait.idle
 	} else {
 		// In the middle of a command: the client may hold the rest back until
 		// it has the answers to those before it.
@@ -129,7 +129,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	deadline := time.Now().Add(limit)
 	if c.user == nil {
-		if last := c.began.Add(loginTimeout); last.Before(deadline) {
+		if last := c.began.Add(c.srv.wait.login); last.Before(deadline) {
 			deadline = last
 		}
 	}
@@ -143,7 +143,7 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
-	if err := w.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := w.nc.SetWriteDeadline(time.Now().Add(w.c.srv.wait.write)); err != nil {
 		return 0, err
 	}
 	return w.nc.Write(p)

@@ -181,3 +181,49 @@ func TestDeletedMailbox(t *testing.T) {
 	c.expect("* BYE [NONEXISTENT]")
 	c.expectClosed()
 }
+
+// TestTimeouts: whoever keeps the server waiting is let go, and told why where
+// that can be.
+func TestTimeouts(t *testing.T) {
+	const short, long = 50 * time.Millisecond, time.Hour
+	for name, c := range map[string]struct {
+		wait timeouts
+		do   func(*client)
+	}{
+		"no login": {timeouts{login: short, idle: long, read: long, write: long}, func(c *client) {
+			c.line()
+			c.expect("* BYE")
+		}},
+		"silence": {timeouts{login: long, idle: short, read: long, write: long}, func(c *client) {
+			c.line()
+			c.expect("* BYE")
+		}},
+		"half a command": {timeouts{login: long, idle: long, read: short, write: long}, func(c *client) {
+			c.login("ann@example.org")
+			c.send("a NO")
+			c.expect("* BYE")
+		}},
+		"half a message": {timeouts{login: long, idle: long, read: short, write: long}, func(c *client) {
+			c.login("ann@example.org")
+			c.send("a APPEND INBOX {10+}\r\nabc")
+			c.expect("* BYE")
+		}},
+		"nobody reads": {timeouts{login: long, idle: long, read: long, write: short}, func(c *client) {
+			// The greeting has nowhere to go.
+			c.nc.SetWriteDeadline(time.Now().Add(20 * time.Second))
+			for {
+				if _, err := c.nc.Write([]byte("a NOOP\r\n")); err != nil {
+					break
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			b.server.wait = c.wait
+			cl := b.dialIn(t)
+			c.do(cl)
+			cl.expectClosed()
+		})
+	}
+}

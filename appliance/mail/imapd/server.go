@@ -88,6 +88,9 @@ const (
 	failureDelay = 2 * time.Second
 )
 
+// timeouts are the above as a server keeps to them; tests have less patience.
+type timeouts struct{ login, idle, read, write time.Duration }
+
 // Limits on what a client may do wrong.
 const (
 	// commandLimitBefore is the longest command of one who has not logged in.
@@ -115,6 +118,7 @@ type Server struct {
 	log   *slog.Logger
 	table map[string]*command
 	base  *session.Base
+	wait  timeouts
 
 	ctx    context.Context // ends when the server is to stop at once
 	cancel context.CancelFunc
@@ -149,6 +153,7 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log, table: commands(),
+		wait: timeouts{login: loginTimeout, idle: idleTimeout, read: readTimeout, write: writeTimeout},
 		base: &session.Base{
 			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, factsCache), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
 		},
