@@ -132,7 +132,7 @@ start)
   install_peer
   write_dovecot
   write_postfix
-  $sudo dovecot -c "$dir/dovecot/dovecot.conf"
+  $sudo dovecot -c "$dir/dovecot/dovecot.conf"  >"$dir/dovecot-start.log" 2>&1 || { cat "$dir/dovecot-start.log" >&2; exit 1; }
   $sudo postfix -c "$dir/postfix/etc" start >"$dir/postfix-start.log" 2>&1 || { cat "$dir/postfix-start.log" >&2; exit 1; }
   echo "dovecot $($sudo cat "$dir/dovecot/run/master.pid")"
   echo "postfix $($sudo cat "$dir/postfix/queue/pid/master.pid" | tr -d ' ')"
