@@ -83,6 +83,7 @@ func (s *System) startHardware(ctx context.Context) {
 	if err := h.loader.Load(append(alwaysLoad, names...)...); err != nil {
 		s.log.Info("some listed modules are not loaded", "error", err)
 	}
+	s.mountVariables()
 	n := h.loader.Coldplug(ctx, "/sys")
 	h.buttons.Scan(ctx)
 	s.say("%d drivers loaded in %.1fs", n+len(alwaysLoad), time.Since(begin).Seconds())

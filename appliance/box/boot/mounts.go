@@ -26,7 +26,20 @@ var early = []struct {
 	{"/tmp", "tmpfs", "mode=1777,size=10%", safe, false},
 	{"/sys/fs/cgroup", "cgroup2", "", safe, true},
 	{"/sys/fs/pstore", "pstore", "", safe, true},
-	{"/sys/firmware/efi/efivars", "efivarfs", "", safe, true},
+}
+
+// efivarsPath is there on machines that UEFI has started.
+const efivarsPath = "/sys/firmware/efi/efivars"
+
+// mountVariables mounts the firmware's variables, by which the loader says what
+// it started. Their file system is a module: drivers have to be loaded before.
+func (s *System) mountVariables() {
+	if _, err := os.Stat(efivarsPath); err != nil {
+		return
+	}
+	if _, err := mount.Mount("efivarfs", efivarsPath, "efivarfs", "", safe); err != nil {
+		s.problems.add("firmware variables", fmt.Sprintf("the firmware's variables cannot be read, so that this version is not marked as good: %v", err))
+	}
 }
 
 // earlyMounts mounts what everything else needs. Nothing can be shown yet.
