@@ -32,20 +32,18 @@ var ErrForm = errors.New("mimeindex: not an index of this version")
 
 // dictionary holds strings that most messages have. It may grow at its end
 // only: its places are on disk.
-func dictionary() []string {
-	return []string{
-		"text", "plain", "html", "multipart", "mixed", "alternative", "related", "application", "octet-stream", "image",
-		"png", "jpeg", "gif", "pdf", "message", "rfc822", "7bit", "8bit", "base64", "quoted-printable",
-		"charset", "utf-8", "UTF-8", "us-ascii", "iso-8859-1", "ISO-8859-1", "boundary", "name", "filename", "attachment",
-		"inline", "format", "flowed", "delsp", "signed", "report", "delivery-status", "windows-1252", "Windows-1252", "type",
-		"text/html", "multipart/alternative", "protocol", "micalg", "size", "creation-date", "modification-date", "gmail.com", "binary", "calendar",
-	}
+var dictionary = [...]string{
+	"text", "plain", "html", "multipart", "mixed", "alternative", "related", "application", "octet-stream", "image",
+	"png", "jpeg", "gif", "pdf", "message", "rfc822", "7bit", "8bit", "base64", "quoted-printable",
+	"charset", "utf-8", "UTF-8", "us-ascii", "iso-8859-1", "ISO-8859-1", "boundary", "name", "filename", "attachment",
+	"inline", "format", "flowed", "delsp", "signed", "report", "delivery-status", "windows-1252", "Windows-1252", "type",
+	"text/html", "multipart/alternative", "protocol", "micalg", "size", "creation-date", "modification-date", "gmail.com", "binary", "calendar",
 }
 
 // MarshalBinary gives the stored form; see the package comment. The error is nil.
 func (x *Index) MarshalBinary() ([]byte, error) {
 	w := &formWriter{places: map[string]uint64{}}
-	for i, s := range dictionary() {
+	for i, s := range dictionary {
 		w.places[s] = uint64(i)
 	}
 	w.b = append(w.b, formVersion)
@@ -190,19 +188,18 @@ func (w *formWriter) part(p *Part, from int64) {
 // holds to the invariants of the package comment, and never more memory than a
 // hundred times its length.
 func Unmarshal(b []byte) (*Index, error) {
-	r := formReader{b: b, words: dictionary()}
 	if len(b) == 0 || b[0] != formVersion {
 		return nil, ErrForm
 	}
-	r.b = b[1:]
+	r := formReader{b: b[1:], s: string(b[1:])}
 	x := &Index{Size: r.offset(), Lines: r.offset()}
 	n := r.number()
 	if n > uint64(len(r.b)) {
 		return nil, ErrForm
 	}
-	env := formReader{b: r.b[:n], words: r.words}
+	env := formReader{b: r.b[:n], s: r.s[:n]}
 	e := env.envelope()
-	r.b = r.b[n:]
+	r.skip(int(n))
 	x.Root = r.part(0, 0)
 	x.Root.Envelope = e
 	switch {
@@ -214,16 +211,20 @@ func Unmarshal(b []byte) (*Index, error) {
 	return x, nil
 }
 
+// formReader reads what is left of a form. Strings share the memory of one copy
+// of it.
 type formReader struct {
 	b      []byte
-	words  []string
+	s      string // of the same bytes
 	failed bool
 }
 
 func (r *formReader) fail() {
 	r.failed = true
-	r.b = nil
+	r.b, r.s = nil, ""
 }
+
+func (r *formReader) skip(n int) { r.b, r.s = r.b[n:], r.s[n:] }
 
 func (r *formReader) number() uint64 {
 	n, size := binary.Uvarint(r.b)
@@ -231,7 +232,7 @@ func (r *formReader) number() uint64 {
 		r.fail()
 		return 0
 	}
-	r.b = r.b[size:]
+	r.skip(size)
 	return n
 }
 
@@ -258,8 +259,8 @@ func (r *formReader) count() int {
 func (r *formReader) string() string {
 	n := r.number()
 	if n&1 != 0 {
-		if n >>= 1; n < uint64(len(r.words)) {
-			return r.words[n]
+		if n >>= 1; n < uint64(len(dictionary)) {
+			return dictionary[n]
 		}
 		r.fail()
 		return ""
@@ -269,8 +270,8 @@ func (r *formReader) string() string {
 		r.fail()
 		return ""
 	}
-	s := string(r.b[:n])
-	r.b = r.b[n:]
+	s := r.s[:n]
+	r.skip(int(n))
 	return s
 }
 
@@ -311,7 +312,7 @@ func (r *formReader) address() (a Address) {
 		return a
 	}
 	mark := r.b[0]
-	r.b = r.b[1:]
+	r.skip(1)
 	a.Kind = AddressKind(mark & 3)
 	if a.Kind > GroupEnd {
 		r.fail()

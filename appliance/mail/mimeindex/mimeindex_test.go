@@ -407,3 +407,28 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkUnmarshal(b *testing.B) {
+	raw, err := parse(b, alternative).MarshalBinary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Unmarshal(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkText(b *testing.B) {
+	s := strings.Replace(alternative, "<p>html</p>\r\n", strings.Repeat("<p>some <b>words</b> in a paragraph\r\n", 3000), 1)
+	x := parse(b, s)
+	b.SetBytes(int64(len(s)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := x.Text(strings.NewReader(s), func(*Part, string) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package mimeindex
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // How much of a body is looked at for the preview, bytes: enough for 200
@@ -10,6 +12,10 @@ import (
 const (
 	previewRaw  = 16 << 10
 	previewHTML = 64 << 10
+	// previewTry is how much of that is tried first, for it mostly does, and
+	// previewMore times as much then.
+	previewTry  = 2 << 10
+	previewMore = 4
 )
 
 // previewer makes the preview (RFC 8970) of the first text part that shows
@@ -41,9 +47,15 @@ func (p *previewer) end() {
 	if p.part == nil {
 		return
 	}
-	text := partText(p.part, p.raw)
-	p.part = nil
-	p.text = shorten(text)
+	defer func() { p.part = nil }()
+	for n := previewTry; n < len(p.raw); n *= previewMore {
+		whole := bytes.LastIndexByte(p.raw[:n], '\n') + 1 // lines
+		if s := oneLine(partText(p.part, p.raw[:whole]), false); utf8.RuneCountInString(s) == maxPreview {
+			p.text = s
+			return
+		}
+	}
+	p.text = shorten(partText(p.part, p.raw))
 }
 
 // partText is the text of a part's raw body.
