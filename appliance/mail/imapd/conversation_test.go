@@ -25,6 +25,9 @@ import (
 	"pillarbox/appliance/store/store/storetest"
 )
 
+// patience is how long a test waits for what must come: a loaded machine is no fault.
+const patience = 2 * time.Minute
+
 // people is an Authenticator for tests: the password is "secret".
 type people struct {
 	mu  sync.Mutex
@@ -112,7 +115,7 @@ func newBench(t testing.TB, set func(*Config)) *bench {
 	}
 	b.server = New(cfg)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := b.server.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -153,7 +156,7 @@ func newClient(t testing.TB, nc net.Conn) *client {
 
 func (c *client) send(s string) {
 	c.t.Helper()
-	c.nc.SetWriteDeadline(time.Now().Add(20 * time.Second))
+	c.nc.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c.nc, s); err != nil {
 		c.t.Fatalf("%s: send %q: %v", c.at, s, err)
 	}
@@ -161,7 +164,7 @@ func (c *client) send(s string) {
 
 func (c *client) line() string {
 	c.t.Helper()
-	c.nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.nc.SetReadDeadline(time.Now().Add(patience))
 	s, err := c.r.ReadString('\n')
 	if err != nil {
 		c.t.Fatalf("%s: read: %v (after %q)", c.at, err, s)
@@ -319,7 +322,7 @@ func play(t *testing.T, file string) {
 				}
 			}
 		case "S-":
-			c.nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+			c.nc.SetReadDeadline(time.Now().Add(patience))
 			if s, err := c.r.ReadString('\n'); err == nil {
 				t.Fatalf("%s: connection is not closed: %s", where, s)
 			}

@@ -106,13 +106,13 @@ func FuzzServer(f *testing.F) {
 			b.server.ServeConn(far)
 		}()
 		go io.Copy(io.Discard, near)
-		near.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		near.SetWriteDeadline(time.Now().Add(patience))
 		// An error means that the server has had enough of it.
 		_, _ = near.Write(append([]byte(begin), said...))
 		near.Close()
 		select {
 		case <-done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the session does not end")
 		}
 		log.check(t)

@@ -22,7 +22,7 @@ func (c *client) expect(prefix string) {
 // expectClosed demands that the server closes the connection.
 func (c *client) expectClosed() {
 	c.t.Helper()
-	c.nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.nc.SetReadDeadline(time.Now().Add(patience))
 	if l, err := c.r.ReadString('\n'); err == nil {
 		c.t.Fatalf("not closed, but %q", l)
 	}
@@ -31,7 +31,7 @@ func (c *client) expectClosed() {
 // say sends what the server may stop reading.
 func (c *client) say(s string) {
 	go func() {
-		c.nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		c.nc.SetWriteDeadline(time.Now().Add(patience))
 		_, _ = c.nc.Write([]byte(s))
 	}()
 }
@@ -122,7 +122,7 @@ func TestShutdown(t *testing.T) {
 	notified.ok("NOTIFY SET (personal (MessageNew MessageExpunge))")
 	done := make(chan error)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		done <- b.server.Shutdown(ctx)
 	}()
@@ -210,7 +210,7 @@ func TestTimeouts(t *testing.T) {
 		}},
 		"nobody reads": {timeouts{login: long, idle: long, read: long, write: short}, func(c *client) {
 			// The greeting has nowhere to go.
-			c.nc.SetWriteDeadline(time.Now().Add(20 * time.Second))
+			c.nc.SetWriteDeadline(time.Now().Add(patience))
 			for {
 				if _, err := c.nc.Write([]byte("a NOOP\r\n")); err != nil {
 					break

@@ -77,7 +77,6 @@ type quotedReader struct {
 	src  *bufio.Reader
 	line []byte // decoded, to be given out
 	buf  []byte
-	cut  bool // the last line read went on
 	err  error
 }
 
