@@ -92,6 +92,7 @@ func commands() map[string]*command {
 		"REPLACE":        {in: inSelected, run: (*conn).cmdReplace, uid: true, numbers: true},
 		"FETCH":          {in: inSelected, run: (*conn).cmdFetch, uid: true, numbers: true},
 		"SEARCH":         {in: inSelected, run: (*conn).cmdSearch, uid: true, numbers: true},
+		"CANCELUPDATE":   {in: inSelected, run: (*conn).cmdCancelUpdate},
 		"SORT":           {in: inSelected, run: (*conn).cmdSort, uid: true, numbers: true},
 		"THREAD":         {in: inSelected, run: (*conn).cmdThread, uid: true, numbers: true},
 		"COMPRESS":       {in: inLogged, run: (*conn).cmdCompress},

@@ -42,6 +42,8 @@ type conn struct {
 	sel     *session.Selected
 	on      enabled
 	notify  *notify // nil: NOTIFY NONE
+	// contexts are the searches in the selected mailbox that are kept up to date.
+	contexts []*searchContext
 
 	began   time.Time
 	bad     int // bad commands, in a row after the login
@@ -283,7 +285,7 @@ func (c *conn) close() {
 func (c *conn) unselect() {
 	if c.sel != nil {
 		c.sel.Close()
-		c.sel = nil
+		c.sel, c.contexts = nil, nil
 	}
 }
 

@@ -22,6 +22,7 @@ type searchReturn struct {
 	min, max, all, count, save bool
 	partial                    bool // RFC 9394: from lo to hi
 	lo, hi                     int64
+	update                     bool // RFC 5267
 }
 
 // searchParser parses search keys.
@@ -57,6 +58,9 @@ func (c *conn) cmdSearch(ctx context.Context, cl *call) error {
 	}
 	if ret.save {
 		c.sel.Save(saved(found.UIDs, &ret))
+	}
+	if ret.update {
+		c.follow(cl, k, found.UIDs)
 	}
 	if ret.extended {
 		c.writeESearch(cl, &ret, found, k.HasModSeq())
@@ -149,6 +153,10 @@ func (c *conn) searchReturn(ret *searchReturn) {
 			ret.count = true
 		case "SAVE":
 			ret.save = true
+		case "CONTEXT":
+			// Only a hint (RFC 5267 section 4.2): nothing is kept for it.
+		case "UPDATE":
+			ret.update = true
 		case "PARTIAL":
 			if ret.partial {
 				c.dec.Fail("PARTIAL is there twice")
@@ -156,6 +164,9 @@ func (c *conn) searchReturn(ret *searchReturn) {
 			ret.partial = true
 			c.dec.SP()
 			ret.lo, ret.hi = c.dec.Partial()
+			if ret.lo > 0 && ret.lo > ret.hi {
+				ret.lo, ret.hi = ret.hi, ret.lo
+			}
 		default:
 			c.dec.Fail("Unknown return option")
 		}

@@ -62,6 +62,9 @@ func (c *conn) cmdSort(ctx context.Context, cl *call) error {
 	if err := c.dec.End(); err != nil {
 		return err
 	}
+	if ret.update {
+		return bad("A sorted result is not kept up to date") // CONTEXT=SORT is not offered
+	}
 	found, err := c.search(ctx, cl, &p, k, &ret)
 	if err != nil {
 		return err

@@ -16,7 +16,11 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 	if err != nil {
 		return err
 	}
+	c.contextsLose(&up)
 	c.writeUpdate(up)
+	if err := c.contextsFollow(ctx); err != nil {
+		return err
+	}
 	if c.notify != nil && c.notify.fetch != nil && len(up.New) > 0 {
 		if err := c.fetchNew(ctx, up.New); err != nil {
 			return err

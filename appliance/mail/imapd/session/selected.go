@@ -33,9 +33,10 @@ type Selected struct {
 	dirty    bool
 	watcher  *store.Watcher
 	saved    Spans
-	keywords map[string]bool // told to the client
-	recent   store.UID       // messages from here on are \Recent in this session; 0: none
-	recentTo store.UID       // up to here
+	touched  map[store.UID]bool // came or changed since Touched was asked
+	keywords map[string]bool    // told to the client
+	recent   store.UID          // messages from here on are \Recent in this session; 0: none
+	recentTo store.UID          // up to here
 }
 
 // change is a flag change of the session's own.
@@ -231,6 +232,7 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 			} else if s.uids.Seq(e.UID) != 0 && !s.isOwn(e) {
 				changed = append(changed, e)
 			}
+			s.touch(e.UID)
 			for _, k := range e.Flags.Keywords {
 				if !s.keywords[k] {
 					s.keywords[k] = true
@@ -318,6 +320,28 @@ func (s *Selected) compare(ctx context.Context) (store.Changes, error) {
 	}
 	ch.HighestModSeq = box.HighestModSeq
 	return ch, gone(err)
+}
+
+func (s *Selected) touch(uid store.UID) {
+	if s.touched == nil {
+		s.touched = make(map[store.UID]bool)
+	}
+	s.touched[uid] = true
+}
+
+// Touched lists the messages that came or whose flags changed since it was
+// asked last, ascending.
+func (s *Selected) Touched() []store.UID {
+	if len(s.touched) == 0 {
+		return nil
+	}
+	out := make([]store.UID, 0, len(s.touched))
+	for uid := range s.touched {
+		out = append(out, uid)
+	}
+	s.touched = nil
+	slices.Sort(out)
+	return out
 }
 
 // Pending reports whether messages are gone whose numbers the client still
