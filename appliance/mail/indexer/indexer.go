@@ -49,7 +49,8 @@ type Indexer struct {
 
 	mu   sync.Mutex
 	open map[store.AccountID]*search.Index
-	anew chan store.AccountID // accounts whose index is to be made anew
+	anew map[store.AccountID]bool // whose index is to be made anew, not yet dropped
+	wake chan struct{}            // tells Run that there are some
 }
 
 // New makes an Indexer. Searches work before Run.
@@ -60,7 +61,7 @@ func New(cfg Config) *Indexer {
 	if cfg.Settle == 0 {
 		cfg.Settle = settle
 	}
-	return &Indexer{cfg: cfg, open: make(map[store.AccountID]*search.Index), anew: make(chan store.AccountID)}
+	return &Indexer{cfg: cfg, open: make(map[store.AccountID]*search.Index), anew: make(map[store.AccountID]bool), wake: make(chan struct{}, 1)}
 }
 
 // index gives the index of an account.
@@ -82,33 +83,75 @@ func (x *Indexer) forget(id store.AccountID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.open, id)
+	delete(x.anew, id)
 }
 
 // Search finds the emails of an account that have needle, folded, in one of
-// the fields. A damaged index decides nothing: then all emails are after the
-// watermark.
+// the fields. An index that is damaged, or to be made anew, decides nothing:
+// then all emails are after the watermark.
 func (x *Indexer) Search(ctx context.Context, id store.AccountID, needle string, in search.Fields) (search.Hits, error) {
+	if x.isStale(id) {
+		return search.Hits{}, nil
+	}
 	i, err := x.index(id)
 	if err != nil {
 		return search.Hits{}, err
 	}
 	hits, err := i.Search(ctx, needle, in)
 	if errors.Is(err, search.ErrDamaged) {
-		x.cfg.Log.Error("full-text index is damaged, it will be made anew", "account", id, "error", err)
+		if x.renew(id) {
+			x.cfg.Log.Error("full-text index is damaged, it will be made anew", "account", id, "error", err)
+		}
 		return search.Hits{}, nil
 	}
 	return hits, err
 }
 
 // Reindex has Run make an account's index anew. Until that is done, searches
-// read the mail.
-func (x *Indexer) Reindex(ctx context.Context, id store.AccountID) error {
+// read the mail. It does not wait; the error is nil.
+func (x *Indexer) Reindex(_ context.Context, id store.AccountID) error {
+	x.renew(id)
+	return nil
+}
+
+// renew has the index of an account made anew. It reports whether that was
+// not to be done anyway.
+func (x *Indexer) renew(id store.AccountID) bool {
+	x.mu.Lock()
+	first := !x.anew[id]
+	x.anew[id] = true
+	x.mu.Unlock()
 	select {
-	case x.anew <- id:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case x.wake <- struct{}{}:
+	default: // Run has one to take
 	}
+	return first
+}
+
+func (x *Indexer) isStale(id store.AccountID) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.anew[id]
+}
+
+// stale adds the accounts whose index is to be made anew.
+func (x *Indexer) stale(to map[store.AccountID]bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id := range x.anew {
+		to[id] = true
+	}
+}
+
+// drop empties an index that is to be made anew.
+func (x *Indexer) drop(ctx context.Context, id store.AccountID, i *search.Index) error {
+	if err := i.Drop(ctx); err != nil {
+		return fmt.Errorf("indexer: drop: %w", err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.anew, id)
+	return nil
 }
 
 // Run indexes what there is and what comes until ctx ends. It returns nil.
@@ -138,14 +181,8 @@ func (x *Indexer) Run(ctx context.Context) error {
 				}
 				all = true
 			}
-		case id := <-x.anew:
-			// A failure shows at the next update, which drops what is damaged.
-			if i, err := x.index(id); err != nil {
-				x.cfg.Log.Error("the index cannot be opened", "account", id, "error", err)
-			} else if err := i.Drop(ctx); err != nil {
-				x.cfg.Log.Error("the index cannot be dropped", "account", id, "error", err)
-			}
-			due[id] = true
+		case <-x.wake:
+			x.stale(due)
 			timer.Reset(0)
 		case <-timer.C:
 			failed := false
@@ -182,17 +219,21 @@ func (x *Indexer) Update(ctx context.Context, id store.AccountID) error {
 	if err != nil {
 		return err
 	}
-	err = x.update(ctx, id, i)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
+	if x.isStale(id) {
+		err = x.drop(ctx, id, i)
+	}
+	if err == nil {
+		err = x.update(ctx, id, i)
+	}
+	if errors.Is(err, search.ErrDamaged) {
+		x.cfg.Log.Error("full-text index is damaged, making it anew", "account", id, "error", err)
+		if err = x.drop(ctx, id, i); err == nil {
+			err = x.update(ctx, id, i)
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
 		x.forget(id) // the account went, its index with it
 		return nil
-	case errors.Is(err, search.ErrDamaged):
-		x.cfg.Log.Error("full-text index is damaged, making it anew", "account", id, "error", err)
-		if err := i.Drop(ctx); err != nil {
-			return err
-		}
-		return x.update(ctx, id, i)
 	}
 	return err
 }

@@ -94,3 +94,112 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDamage: what is damaged decides nothing, and is made anew without any new
+// mail.
+func TestDamage(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	st := storetest.New(t)
+	id, err := st.CreateAccount(ctx, store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	email := deliver(t, st, id, "Subject: one\n\ntext\n")
+	x := New(Config{Store: st, Settle: time.Millisecond})
+	look := func() search.Hits {
+		t.Helper()
+		hits, err := x.Search(ctx, id, "text", search.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hits
+	}
+	found := func() bool {
+		hits := look()
+		return hits.Watermark == uint64(email) && len(hits.Sure) == 1
+	}
+	if err := x.Update(ctx, id); err != nil || !found() {
+		t.Fatalf("%v: %+v", err, look())
+	}
+	if err := st.IndexRows(id).Delete(ctx, []byte{0}); err != nil { // all but the manifest
+		t.Fatal(err)
+	}
+	for range 2 {
+		if hits := look(); hits.Watermark != 0 || len(hits.Sure)+len(hits.Maybe) > 0 {
+			t.Errorf("a damaged index gives %+v", hits)
+		}
+	}
+	done := make(chan error)
+	go func() { done <- x.Run(ctx) }()
+	for end := time.Now().Add(20 * time.Second); !found(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the index is not made anew: %+v", look())
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReindex: from the moment it is asked for, searches do without the index,
+// and it is made anew although there was nothing wrong with it.
+func TestReindex(t *testing.T) {
+	ctx := t.Context()
+	st := storetest.New(t)
+	id, err := st.CreateAccount(ctx, store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	email := deliver(t, st, id, "Subject: one\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: =?utf-8?q?W=C3=BCrst?=\n\n--b\nContent-Type: image/png; name=picture.png\n\n--b--\n")
+	x := New(Config{Store: st})
+	check := func(watermark store.EmailID, needle string, sure int) {
+		t.Helper()
+		hits, err := x.Search(ctx, id, search.Fold(needle), search.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hits.Watermark != uint64(watermark) || len(hits.Sure) != sure {
+			t.Errorf("%q: %+v, want watermark %d and %d messages", needle, hits, watermark, sure)
+		}
+	}
+	update := func() {
+		t.Helper()
+		if err := x.Update(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(0, "picture", 0)
+	update()
+	check(email, "picture", 1)
+	check(email, "WÜRST", 1)
+	check(email, "nothing", 0)
+	for range 2 {
+		if err := x.Reindex(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		check(0, "picture", 0)
+	}
+	update()
+	check(email, "picture", 1)
+
+	// Another Indexer goes on where this one was.
+	x = New(Config{Store: st})
+	check(email, "picture", 1)
+	later := deliver(t, st, id, "Subject: two\n\na picture\n")
+	check(email, "picture", 1)
+	update()
+	check(later, "picture", 2)
+
+	if err := st.DeleteAccount(ctx, id, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Reindex(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	update()
+	if x.isStale(id) {
+		t.Error("an account that is gone is still to be indexed")
+	}
+}
