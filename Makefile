@@ -13,6 +13,10 @@ export CGO_ENABLED = 0
 # share data. The detector needs cgo, and makes tests several times slower.
 RACE = ./appliance/api/... ./appliance/box/... ./appliance/certs/... ./appliance/config/... ./appliance/console/... ./appliance/mail/... ./appliance/store/... ./cmd/qemu/...
 
+# Those of them whose tests, under the detector, leave out (-short) what is run
+# without it.
+LONG = ./appliance/mail/queue
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +45,8 @@ test: host check test-unit test-vm ## everything CI runs
 
 .PHONY: test-unit
 test-unit: ## the tests that need no VM, with the race detector where goroutines share data
-	go test $$(go list ./... | grep -vxF "$$(go list $(RACE))")
-	CGO_ENABLED=1 go test -race $(RACE)
+	go test -timeout 20m $$(go list ./... | grep -vxF "$$(go list $(RACE))") $(LONG)
+	CGO_ENABLED=1 go test -race -short -timeout 20m $(RACE)
 
 .PHONY: test-vm
 test-vm: host ## the tests that boot images in QEMU, and that builds are reproducible
