@@ -22,7 +22,7 @@ func newImage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	const size, first, last = 400 * mib, mib / 512, 390*mib/512 - 1
+	const size, first, last = 280 * mib, mib / 512, 275*mib/512 - 1
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
