@@ -1,6 +1,7 @@
 package mimeindex
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -92,5 +93,44 @@ func TestManyAddressesInAll(t *testing.T) {
 	}
 	if n != maxList {
 		t.Errorf("%d addresses, want %d", n, maxList)
+	}
+}
+
+// TestNesting: whatever nests, however deep, gives a tree that can be served,
+// and what is not looked into is in the part around it.
+func TestNesting(t *testing.T) {
+	for name, level := range map[string]string{
+		"messages":             "Subject: x\nContent-Type: message/rfc822\n\n",
+		"international":        "Content-Type: message/global\n\n",
+		"multiparts":           "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n",
+		"the same boundary":    "Content-Type: multipart/mixed; boundary=b\n\n--b\n",
+		"digests":              "Content-Type: multipart/digest; boundary=b%d\n\n--b%d\n\n",
+		"messages in parts":    "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\nContent-Type: message/rfc822\n\n",
+		"without boundary":     "Content-Type: multipart/mixed\n\n",
+		"without anything":     "Content-Type: multipart/mixed; boundary=b%d\n\n",
+		"header cut by a part": "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\nSubject: x\n",
+	} {
+		var b strings.Builder
+		for i := range 500 {
+			b.WriteString(strings.ReplaceAll(level, "%d", strconv.Itoa(i)))
+		}
+		b.WriteString("Content-Type: text/plain\n\nat the bottom\n")
+		x := parse(t, b.String())
+		depth := 0
+		for d := range x.Root.All() {
+			depth = max(depth, d)
+		}
+		if depth > maxDepth+1 {
+			t.Errorf("%s: depth %d", name, depth)
+		}
+	}
+}
+
+// TestManyParts: there is an end to parts; the rest is left in the multipart.
+func TestManyParts(t *testing.T) {
+	s := "Content-Type: multipart/mixed; boundary=b\n" + strings.Repeat("\n--b\n\nx", 3*maxParts) + "\n--b--\n"
+	x := parse(t, s)
+	if n := len(x.Root.Children); n != maxParts-1 {
+		t.Errorf("%d parts", n)
 	}
 }
