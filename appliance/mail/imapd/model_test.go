@@ -240,7 +240,7 @@ func (f *follower) idle() {
 // TestFollowers lets many clients change one mailbox at once. Each knows what
 // it was told; when all is quiet, each must know what is there.
 func TestFollowers(t *testing.T) {
-	const clients, steps = 50, 30
+	const clients, steps = 50, 20
 	b := newBench(t, nil)
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
