@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -122,7 +123,10 @@ func TestAcceptWaitsOutShortage(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
+// TestTLS has a clock of its own: a handshake takes as long as a busy machine needs.
+func TestTLS(t *testing.T) { synctest.Test(t, testTLS) }
+
+func testTLS(t *testing.T) {
 	p := newPipes()
 	g := Listen(p, Limits{PerIP: -1, Handshake: 50 * time.Millisecond}, nil)
 	l := g.TLS(&tls.Config{Certificates: []tls.Certificate{certificate(t)}})
