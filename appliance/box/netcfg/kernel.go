@@ -170,14 +170,18 @@ func (k Linux) Clear(index int) error {
 	return errors.Join(k.dropRoutes(l, nil), k.clear(l, netip.Prefix{}))
 }
 
-// clear takes all IPv4 addresses but keep from l; routes that use them go too.
+// clear takes all IPv4 addresses but keep from l, and all of IPv6 that are fixed,
+// such as those of earlier settings: what routers advertise is not permanent and
+// stays. Routes that use the addresses go too.
 func (k Linux) clear(l netlink.Link, keep netip.Prefix) error {
-	addrs, err := netlink.AddrList(l, netlink.FAMILY_V4)
+	addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
 		return err
 	}
 	for _, a := range addrs {
-		if p, ok := prefix(a.IPNet); ok && p == keep {
+		p, ok := prefix(a.IPNet)
+		kernels := ok && p.Addr().Is6() && (p.Addr().IsLinkLocalUnicast() || a.Flags&unix.IFA_F_PERMANENT == 0)
+		if ok && p == keep || kernels {
 			continue
 		}
 		if err := netlink.AddrDel(l, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {

@@ -70,10 +70,11 @@ type Kernel interface {
 	Prepare() error
 	// Up turns an interface on.
 	Up(index int) error
-	// Configure makes the IPv4 address and routes of an interface those of s,
-	// and none else.
+	// Configure makes the address and routes of an interface those of s, and
+	// none else but what routers advertise.
 	Configure(index int, s Setup, metric int) error
-	// Clear takes all IPv4 addresses and routes from an interface.
+	// Clear takes all addresses and routes from an interface but what routers
+	// advertise.
 	Clear(index int) error
 }
 
