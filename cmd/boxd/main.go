@@ -17,11 +17,18 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/machine"
+	"pillarbox/appliance/box/mdns"
 	"pillarbox/appliance/version"
 )
 
 // mailOwner is the uid and gid of maild, which init starts it with.
 const mailOwner = 1000
+
+// announced are those that programs look for on a local network (RFC 6186 and
+// RFC 8314 give the names).
+func announced() []mdns.Service {
+	return []mdns.Service{{Type: "_submissions._tcp", Port: 465}, {Type: "_imaps._tcp", Port: 993}, {Type: "_pop3s._tcp", Port: 995}}
+}
 
 func main() {
 	if err := run(); err != nil {
@@ -55,6 +62,7 @@ func run() error {
 	m, err := machine.New(machine.Config{
 		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
 		Init: initapi.NewClient(initapi.Socket), Log: log,
+		Announce: announced(),
 	})
 	if err != nil {
 		return err

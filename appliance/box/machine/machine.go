@@ -31,6 +31,7 @@ import (
 	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/clock"
 	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/mdns"
 	"pillarbox/appliance/box/netcfg"
 	"pillarbox/appliance/config"
 )
@@ -63,6 +64,8 @@ type Config struct {
 	Version   string
 	Init      initapi.Service
 	Log       *slog.Logger
+	// Announce are the services that the local network is told of.
+	Announce []mdns.Service
 	// TryFor is how long a network is tried; two minutes where 0.
 	TryFor time.Duration
 }
@@ -114,13 +117,15 @@ func (m *Manager) Start(ctx context.Context) {
 	}
 }
 
-// Run configures the network and follows the clock until ctx ends.
+// Run configures the network, tells it of the box, and follows the clock until ctx
+// ends.
 func (m *Manager) Run(ctx context.Context) {
+	announcer := mdns.New(mdns.Config{Hostname: m.hostname, Services: m.cfg.Announce, Log: m.cfg.Log.With("part", "mdns")})
 	n := netcfg.New(netcfg.Config{
 		Kernel:      netcfg.Linux{Sys: "/sys", Proc: "/proc"},
 		DHCP:        func(l netcfg.Link) netcfg.Exchange { return &netcfg.Client{Interface: l.Name, Hostname: m.hostname} },
 		SetResolver: func(r netcfg.Resolver) error { return netcfg.WriteResolvConf(m.path("etc/resolv.conf"), r) },
-		Changed:     func() {},
+		Changed:     announcer.Refresh,
 		Log:         m.cfg.Log.With("part", "network"),
 	}, m.Current().Network)
 	f := &clock.Follower{Servers: m.timeServers, Log: m.cfg.Log.With("part", "clock")}
@@ -138,6 +143,11 @@ func (m *Manager) Run(ctx context.Context) {
 	all.Go(func() { n.Run(ctx) })
 	all.Go(func() { f.Run(ctx) })
 	all.Go(func() { m.watchProvision(ctx) })
+	all.Go(func() {
+		if err := announcer.Run(ctx); err != nil {
+			m.cfg.Log.Warn("the box does not tell its network of itself", "error", err)
+		}
+	})
 	all.Wait()
 }
 
