@@ -29,6 +29,9 @@ const (
 	// clientLimit bounds one run of a mail client, or one answer of the console.
 	clientLimit = time.Minute
 
+	// keyAnswer lies between looks at the screen for the answer to a key.
+	keyAnswer = 50 * time.Millisecond
+
 	// buttonLimit is what the box has to go off after its button was pressed.
 	buttonLimit = 15 * time.Second
 

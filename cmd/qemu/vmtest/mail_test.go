@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pillarbox/cmd/qemu/vm"
 )
@@ -224,7 +226,7 @@ SyncState *
 func (b *box) storeInOrder() {
 	b.t.Helper()
 	b.openMenu()
-	b.typed(strings.Repeat("\x1b[B", 7) + "\r")
+	b.choose("Check the mail store")
 	found := b.shows(bootLimit, `(\d+) mailboxes with (\d+) messages were checked`)
 	b.shows(clientLimit, `All is in order\.`)
 	b.t.Logf("check: %s", found[0])
@@ -238,4 +240,23 @@ func (b *box) openMenu() {
 	b.shows(clientLimit, `Locked`)
 	b.typed(adminPassword + "\r\r")
 	b.shows(clientLimit, `Check the mail store`)
+}
+
+// choose goes down a menu to an entry and opens it.
+func (b *box) choose(entry string) {
+	b.t.Helper()
+	at := regexp.MustCompile(`(?m)^ *>.*$`)
+	for deadline := time.Now().Add(clientLimit); time.Now().Before(deadline); {
+		marked := at.FindString(b.Serial.Screen())
+		if strings.Contains(marked, entry) {
+			b.typed("\r")
+			return
+		}
+		b.typed("\x1b[B")
+		// The mark moves: that is the answer to the key, however long it takes.
+		for at.FindString(b.Serial.Screen()) == marked && time.Now().Before(deadline) {
+			time.Sleep(keyAnswer)
+		}
+	}
+	b.t.Fatalf("no entry %q to choose; the screen shows:\n%s", entry, b.Serial.Screen())
 }
