@@ -232,26 +232,6 @@ func (b *box) storeInOrder() {
 	b.t.Logf("check: %s", found[0])
 }
 
-// choose moves down the console's list to an item and opens it.
-func (b *box) choose(label string) {
-	b.t.Helper()
-	before := ""
-	for end := time.Now().Add(clientLimit); time.Now().Before(end); {
-		chosen := b.shows(clientLimit, `(?m)^> +(\S.*?) *$`)[1]
-		switch {
-		case strings.HasPrefix(chosen, label):
-			b.typed("\r")
-			return
-		case chosen == before: // the key is still on its way
-			time.Sleep(100 * time.Millisecond)
-		default:
-			before = chosen
-			b.typed("\x1b[B")
-		}
-	}
-	b.t.Fatalf("the list has no %q; the last item seen is %q", label, before)
-}
-
 // openMenu opens the console's menu on the serial line.
 func (b *box) openMenu() {
 	b.t.Helper()
