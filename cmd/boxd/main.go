@@ -16,6 +16,7 @@ import (
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/firewall"
 	"pillarbox/appliance/box/machine"
 	"pillarbox/appliance/box/mdns"
 	"pillarbox/appliance/version"
@@ -23,6 +24,10 @@ import (
 
 // mailOwner is the uid and gid of maild, which init starts it with.
 const mailOwner = 1000
+
+// services are the TCP ports of what the box serves: SMTP, submission, IMAP, POP3
+// and the web.
+func services() []uint16 { return []uint16{25, 465, 587, 143, 993, 110, 995, 80, 443} }
 
 // announced are those that programs look for on a local network (RFC 6186 and
 // RFC 8314 give the names).
@@ -63,6 +68,7 @@ func run() error {
 		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
 		Init: initapi.NewClient(initapi.Socket), Log: log,
 		Announce: announced(),
+		Protect:  func() error { return firewall.Apply(firewall.Config{Services: services()}) },
 	})
 	if err != nil {
 		return err

@@ -21,9 +21,12 @@ import (
 const modulesList = "/etc/pillarbox/modules-load"
 
 // alwaysLoad are the modules that a box cannot do without, whatever the board
-// lists: file systems of its volumes, the power button, and what the loader and
-// a crash left in the firmware.
-var alwaysLoad = []string{"ext4", "vfat", "nls_cp437", "nls_ascii", "sd_mod", "evdev", "button", "efivarfs", "efi_pstore"}
+// lists: file systems of its volumes, the power button, what the loader and a
+// crash left in the firmware, and the firewall.
+var alwaysLoad = []string{
+	"ext4", "vfat", "nls_cp437", "nls_ascii", "sd_mod", "evdev", "button", "efivarfs", "efi_pstore",
+	"nf_tables", "nft_ct", "nft_limit", "nft_reject_inet",
+}
 
 // hardware is what reacts to devices that appear.
 type hardware struct {

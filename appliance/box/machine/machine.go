@@ -64,6 +64,8 @@ type Config struct {
 	Version   string
 	Init      initapi.Service
 	Log       *slog.Logger
+	// Protect puts up the firewall; nil: none (tests).
+	Protect func() error
 	// Announce are the services that the local network is told of.
 	Announce []mdns.Service
 	// TryFor is how long a network is tried; two minutes where 0.
@@ -80,6 +82,7 @@ type Manager struct {
 	settings  boxapi.Settings
 	provision boxapi.Provision
 	trial     *trial // nil: no network is being tried
+	open      error  // why there is no firewall
 }
 
 var _ boxapi.Service = (*Manager)(nil)
@@ -109,8 +112,20 @@ func (m *Manager) path(parts ...string) string {
 }
 func (m *Manager) Current() boxapi.Settings { m.mu.Lock(); defer m.mu.Unlock(); return m.settings }
 
-// Start applies the settings and the provisioning file where there is one.
+// Start puts up the firewall, before there is an address to reach the box by, and
+// applies the settings and the provisioning file where there is one.
 func (m *Manager) Start(ctx context.Context) {
+	if m.cfg.Protect != nil {
+		if err := m.cfg.Protect(); err != nil {
+			// Services look after themselves: mail goes on, and the status says it.
+			m.cfg.Log.Error("no firewall", "error", err)
+			m.mu.Lock()
+			m.open = err
+			m.mu.Unlock()
+		} else {
+			m.cfg.Log.Info("the firewall is up")
+		}
+	}
 	m.provisionFrom(ctx)
 	if err := m.apply(m.Current()); err != nil {
 		m.cfg.Log.Error("settings could not be applied", "error", err)
@@ -327,7 +342,7 @@ func (m *Manager) Reboot(ctx context.Context, r boxapi.StopRequest) error {
 func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 	m.mu.Lock()
 	s := &boxapi.Status{Version: m.cfg.Version, Timezone: m.settings.Timezone, Provision: m.provision}
-	network, follower := m.network, m.clock
+	network, follower, open := m.network, m.clock, m.open
 	m.mu.Unlock()
 	s.Hostname = m.hostname()
 	if s.Timezone == "" {
@@ -337,6 +352,9 @@ func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 	if st, err := m.cfg.Init.Status(ctx); err == nil {
 		s.BootSeconds = st.BootSeconds
 		s.Data = boxapi.Volume{Mounted: st.Data.Mounted, Size: st.Data.Size, Free: st.Data.Free, Grown: st.Data.Grown}
+	}
+	if open != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("the firewall is not up: %v", open))
 	}
 	s.Interfaces = []boxapi.Interface{}
 	if network != nil {

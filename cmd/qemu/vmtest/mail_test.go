@@ -67,6 +67,9 @@ func TestMail(t *testing.T) {
 		b.storeInOrder()
 		b.pressButton()
 	})
+	if log := stateLog(t, disk, "boxd"); !strings.Contains(log, "the firewall is up") {
+		t.Errorf("no word of the firewall:\n%s", log)
+	}
 	figures(t, disk)
 }
 
