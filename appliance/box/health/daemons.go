@@ -20,6 +20,11 @@ const (
 	restartsToWatch   = 3
 	clockOffsetWatch  = 5.0 // seconds
 	clockSilenceWatch = 24 * time.Hour
+
+	// silenceBad is how long a daemon may keep silent before it is a finding: as
+	// long as a slow machine takes to start it, or to open a large store after
+	// a power cut. An alert for each start would be noise.
+	silenceBad = 3 * time.Minute
 )
 
 // daemons asks the other daemons how they are.
@@ -29,10 +34,12 @@ type daemons struct {
 	mail mailapi.Service
 	// restarts of each service when it was first seen, so that only new ones count.
 	restarts map[string]int
+	// silentSince says from when on a daemon has not answered.
+	silentSince map[string]time.Time
 }
 
 func (d *daemons) read(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
-	r, f := d.readInit(ctx)
+	r, f := d.readInit(ctx, now)
 	readings, found = append(readings, r...), append(found, f...)
 	r, f = d.readBox(ctx, now)
 	readings, found = append(readings, r...), append(found, f...)
@@ -40,21 +47,30 @@ func (d *daemons) read(ctx context.Context, now time.Time) (readings []healthapi
 	return append(readings, r...), append(found, f...)
 }
 
-// silent is the finding about a daemon that does not answer.
-func silent(name string, err error) finding {
+// silent is the finding about a daemon that has not answered for longer than
+// silenceBad; err is what asking it now came to.
+func (d *daemons) silent(name string, now time.Time, err error) finding {
 	f := finding{id: "service/" + name + "/answers"}
-	if err != nil {
+	if err == nil {
+		delete(d.silentSince, name)
+		return f
+	}
+	since, known := d.silentSince[name]
+	if !known {
+		d.silentSince[name], since = now, now
+	}
+	if now.Sub(since) >= silenceBad {
 		f.level = healthapi.Bad
 		f.what = fmt.Sprintf("The service %s does not answer: %v.", name, err)
 		f.means = "What it does is not done now. It is started again by itself when it ends."
-		f.do = "Wait a minute. If it stays so, restart the box and look at the logs."
+		f.do = "Restart the box and look at the logs."
 	}
 	return f
 }
 
-func (d *daemons) readInit(ctx context.Context) (readings []healthapi.Reading, found []finding) {
+func (d *daemons) readInit(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
 	services, err := d.init.Services(ctx)
-	found = append(found, silent("init", err))
+	found = append(found, d.silent("init", now, err))
 	for _, s := range services {
 		before, known := d.restarts[s.Name]
 		if !known {
@@ -79,7 +95,7 @@ func (d *daemons) readInit(ctx context.Context) (readings []healthapi.Reading, f
 
 func (d *daemons) readBox(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
 	s, err := d.box.Status(ctx)
-	found = append(found, silent("boxd", err))
+	found = append(found, d.silent("boxd", now, err))
 	if err != nil {
 		return nil, found
 	}
@@ -98,7 +114,7 @@ func (d *daemons) readBox(ctx context.Context, now time.Time) (readings []health
 
 func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
 	s, err := d.mail.Status(ctx)
-	found = append(found, silent("maild", err))
+	found = append(found, d.silent("maild", now, err))
 	if err != nil {
 		return nil, found
 	}

@@ -92,7 +92,7 @@ func New(cfg Config) (*Monitor, error) {
 	m := &Monitor{
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{},
-		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}},
+		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}},
 		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{},
 	}
 	m.messenger = &Messenger{SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
