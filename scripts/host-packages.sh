@@ -18,11 +18,20 @@ packages() {
 		dosfstools         # fsck.vfat judges the FAT32 writer
 		fdisk              # sfdisk judges the partition table
 		mtools             # reads the ESP back; puts the provisioning file on it
-		curl               # clients that the VM tests let in
+		curl               # clients that the tests let in
+		fetchmail
+		getmail6
 		isync
+		libio-socket-ssl-perl   # TLS of Mail::IMAPClient
+		libmail-imapclient-perl
+		libnet-ssleay-perl # TLS of swaks
+		mpop
+		neomutt
+		nodejs             # runs ImapFlow
+		npm                # installs ImapFlow
+		offlineimap3
 		python3
 		swaks
-		libnet-ssleay-perl # TLS of swaks
 	LIST
 }
 
@@ -33,6 +42,8 @@ fi
 
 missing=
 for p in $(packages); do
+	# Others' packages of nodejs contain npm, and conflict with Debian's.
+	[ "$p" = npm ] && command -v npm >/dev/null && continue
 	case $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true) in
 	installed) ;;
 	*) missing="$missing $p" ;;

@@ -70,4 +70,3 @@ func (b *box) exit(name string, args ...string) (out string, code int) {
 	}
 	return string(all), 0
 }
-
