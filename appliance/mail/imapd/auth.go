@@ -197,7 +197,7 @@ func (c *conn) failLogin(ctx context.Context, name string) error {
 
 // enter begins a person's session.
 func (c *conn) enter(cl *call, p *account.User) error {
-	if !c.srv.enter(p.Account) {
+	if !c.srv.people.Enter(p.Account, c.srv.cfg.PerPerson) {
 		return no(imap.ResponseCodeLimit, "Too many connections of this person")
 	}
 	c.user = session.NewUser(c.srv.base, p.Account, p.Address)

@@ -151,12 +151,15 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.nc.Write(p)
 }
 
-// interrupt ends the connection at its next waiting for input, or now if it
+// Interrupt ends the connection at its next waiting for input, or now if it
 // waits; what is under way goes on.
-func (c *conn) interrupt() {
+func (c *conn) Interrupt() {
 	c.stopped.Store(true)
 	c.endWait()
 }
+
+// Cut ends the connection whatever it is doing.
+func (c *conn) Cut() { _ = c.nc.Close() } // a connection that fails to close is gone
 
 // endWait ends waiting for input. The flag that says why must be set before:
 // Read looks at it after it has set its own deadline.
@@ -293,7 +296,7 @@ func (c *conn) unselect() {
 func (c *conn) logout() {
 	c.endNotify()
 	if c.user != nil {
-		c.srv.leave(c.user.Account)
+		c.srv.people.Leave(c.user.Account)
 		c.user, c.revoked = nil, nil
 	}
 	c.on = enabled{}

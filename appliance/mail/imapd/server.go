@@ -3,15 +3,14 @@ package imapd
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/imapd/session"
+	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 )
 
@@ -123,16 +122,9 @@ type Server struct {
 	ctx    context.Context // ends when the server is to stop at once
 	cancel context.CancelFunc
 
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	people    map[store.AccountID]int
-	wg        sync.WaitGroup
+	sessions sessions.Set
+	people   sessions.Counter[store.AccountID]
 }
-
-// ErrServerClosed is what Serve returns after Shutdown.
-var ErrServerClosed = errors.New("imapd: server closed")
 
 // New makes a server.
 func New(cfg Config) *Server {
@@ -157,122 +149,43 @@ func New(cfg Config) *Server {
 		base: &session.Base{
 			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, factsCache), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
 		},
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
-		people:    make(map[store.AccountID]int),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
 // Serve serves the connections of a listener until it fails or the server is
-// shut down (ErrServerClosed). Connections that are TLS already (*tls.Conn, or
-// anything with its ConnectionState) count as such.
+// shut down (sessions.ErrClosed). Connections that are TLS already (*tls.Conn,
+// or anything with its ConnectionState) count as such.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		return ErrServerClosed
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer func() {
-		stop()
-		l.Close()
-		s.mu.Lock()
-		delete(s.listeners, l)
-		s.mu.Unlock()
-	}()
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			s.mu.Lock()
-			closing := s.closing
-			s.mu.Unlock()
-			if closing || ctx.Err() != nil {
-				return ErrServerClosed
+	return s.sessions.Serve(ctx, l, func() error {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return err
 			}
-			var ne net.Error
-			if errors.As(err, &ne) && ne.Timeout() {
-				continue
-			}
-			return err
+			go s.ServeConn(nc)
 		}
-		go s.ServeConn(nc)
-	}
+	})
 }
 
 // ServeConn serves one connection until it ends.
 func (s *Server) ServeConn(nc net.Conn) {
 	c := newConn(s, nc)
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		nc.Close()
+	if !s.sessions.Add(c) {
+		c.Cut()
 		return
 	}
-	s.conns[c] = struct{}{}
-	s.wg.Add(1)
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-		s.wg.Done()
-	}()
+	defer s.sessions.Remove(c)
 	c.serve()
 }
 
 // Shutdown tells all clients goodbye: at once where one waits, else after the
-// command under way. When ctx ends first, connections are cut. It returns when
-// no session is left, so that the store can be closed.
+// command under way. When ctx ends first, commands are given up and
+// connections cut. It returns when no session is left.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	for l := range s.listeners {
-		l.Close()
-	}
-	for c := range s.conns {
-		c.interrupt()
-	}
-	s.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		s.cancel()
-		return nil
-	case <-ctx.Done():
-	}
-	s.cancel()
-	s.mu.Lock()
-	for c := range s.conns {
-		c.nc.Close()
-	}
-	s.mu.Unlock()
-	<-done
-	return ctx.Err()
-}
-
-// enter counts a person's connection in; false: there are too many.
-func (s *Server) enter(id store.AccountID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.people[id] >= s.cfg.PerPerson {
-		return false
-	}
-	s.people[id]++
-	return true
-}
-
-func (s *Server) leave(id store.AccountID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.people[id]--; s.people[id] <= 0 {
-		delete(s.people, id)
-	}
+	defer s.cancel()
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	return s.sessions.Shutdown(ctx)
 }

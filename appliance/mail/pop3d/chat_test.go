@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,19 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pillarbox/appliance/mail/chattest"
 	"pillarbox/appliance/store/store"
 )
 
-// TestChats runs the conversations in testdata. A file has one instruction a
-// line:
+// TestChats runs the conversations in testdata (see chattest). The instructions:
 //
-//	# a comment
 //	MAIL "go string"         a message comes to INBOX, "x"*1000 repeated
 //	server: [tls] [plaintext] what the client connects to
 //	AGAIN                    the client connects once more, and goes on there
-//	C: line                  the client sends a line with CR LF
-//	c: "go string"           the client sends exactly these bytes
-//	S: pattern               the server's next line; * stands for anything
 //	S: <closed>              the server closes the connection
 //	S...                     lines up to and with the next "."
 //	TLS                      the client does its handshake after STLS
@@ -42,17 +37,14 @@ func TestChats(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".pop3"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			lines := chattest.Read(t, file)
 			certificate() // outside of the bubble, where time is real
-			synctest.Test(t, func(t *testing.T) { runChat(t, file, strings.Split(string(text), "\n")) })
+			synctest.Test(t, func(t *testing.T) { runChat(t, lines) })
 		})
 	}
 }
 
-func runChat(t *testing.T, file string, lines []string) {
+func runChat(t *testing.T, lines []chattest.Line) {
 	st, revoked := newFakeStore(), make(chan struct{})
 	var server *running
 	var c *client
@@ -61,18 +53,14 @@ func runChat(t *testing.T, file string, lines []string) {
 		c = server.dial(t, implicit)
 		t.Cleanup(func() { c.Close() })
 	}
-	for i, line := range lines {
-		where := file + ":" + strconv.Itoa(i+1)
-		kind, rest, _ := strings.Cut(line, " ")
-		if kind == "" || kind[0] == '#' {
-			continue
-		}
-		if c == nil && kind != "server:" && kind != "MAIL" {
+	for _, line := range lines {
+		where, rest := line.Where, line.Rest
+		if c == nil && line.Word != "server:" && line.Word != "MAIL" {
 			t.Fatalf("%s: no server yet", where)
 		}
-		switch kind {
+		switch line.Word {
 		case "MAIL":
-			st.add(quoted(t, where, rest))
+			st.add(line.Quoted(t))
 		case "server:":
 			server = start(Config{Store: st, Accounts: fakeAccounts{revoked}, TLS: serverTLS(),
 				AllowPlaintext: func() bool { return strings.Contains(rest, "plaintext") }})
@@ -87,9 +75,9 @@ func runChat(t *testing.T, file string, lines []string) {
 		case "C:":
 			c.send(rest + "\r\n")
 		case "c:":
-			c.send(quoted(t, where, rest))
+			c.send(line.Quoted(t))
 		case "S:":
-			if got := c.line(); !matches(rest, got) {
+			if got := c.line(); !line.Matches(got) {
 				t.Fatalf("%s: got  %s\nwant %s", where, got, rest)
 			}
 		case "S...":
@@ -119,7 +107,7 @@ func runChat(t *testing.T, file string, lines []string) {
 			if err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}
-			if kind == "DAMAGED" {
+			if line.Word == "DAMAGED" {
 				st.damaged[store.BlobID(n)] = true
 			} else if gone, _, err := st.Expunge(t.Context(), 7, []store.UID{store.UID(n)}, false); err != nil || len(gone) != 1 {
 				t.Fatalf("%s: expunged %v, %v", where, gone, err)
@@ -135,54 +123,7 @@ func runChat(t *testing.T, file string, lines []string) {
 				t.Fatalf("%s: INBOX has %s, want %s", where, got, rest)
 			}
 		default:
-			t.Fatalf("%s: unknown instruction %s", where, kind)
+			t.Fatalf("%s: unknown instruction %s", where, line.Word)
 		}
 	}
-}
-
-// quoted reads "go strings", each with an optional *count.
-func quoted(t *testing.T, where, s string) string {
-	t.Helper()
-	var b strings.Builder
-	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
-		prefix, err := strconv.QuotedPrefix(s)
-		if err != nil {
-			t.Fatalf("%s: %v", where, err)
-		}
-		text, err := strconv.Unquote(prefix)
-		if err != nil {
-			t.Fatalf("%s: %v", where, err)
-		}
-		s = s[len(prefix):]
-		n := 1
-		if strings.HasPrefix(s, "*") {
-			count, rest, _ := strings.Cut(s[1:], " ")
-			if n, err = strconv.Atoi(count); err != nil {
-				t.Fatalf("%s: %v", where, err)
-			}
-			s = rest
-		}
-		b.WriteString(strings.Repeat(text, n))
-	}
-	return b.String()
-}
-
-// matches compares a line with a pattern in which * stands for anything.
-func matches(pattern, line string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return line == pattern
-	}
-	if !strings.HasPrefix(line, parts[0]) {
-		return false
-	}
-	line = line[len(parts[0]):]
-	for _, p := range parts[1 : len(parts)-1] {
-		at := strings.Index(line, p)
-		if at < 0 {
-			return false
-		}
-		line = line[at+len(p):]
-	}
-	return strings.HasSuffix(line, parts[len(parts)-1])
 }

@@ -38,16 +38,16 @@ func newConn(ctx context.Context, s *Server, raw net.Conn) *conn {
 	return c
 }
 
-// cut ends the connection and what the session waits for.
-func (c *conn) cut() {
+// Cut ends the connection and what the session waits for.
+func (c *conn) Cut() {
 	c.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.raw.Close()
 }
 
-// interrupt makes readLine answer errInterrupted, now or when it is called next.
-func (c *conn) interrupt() {
+// Interrupt makes readLine answer errInterrupted, now or when it is called next.
+func (c *conn) Interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.interrupted = true

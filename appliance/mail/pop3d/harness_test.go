@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 )
 
@@ -193,7 +194,7 @@ func (r *running) stop(t testing.TB) {
 	if err := r.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	if err := <-r.served; err != nil {
+	if err := <-r.served; !errors.Is(err, sessions.ErrClosed) {
 		t.Errorf("Serve: %v", err)
 	}
 }

@@ -126,12 +126,12 @@ func (s *session) authenticate(login, password string) error {
 		s.log.Error("POP3: cannot check a login", "login", login, "error", err)
 		return s.fail("SYS/TEMP", "The server cannot do that now, try again")
 	}
-	if !s.server.enter(user.Account) {
+	if !s.server.people.Enter(user.Account, maxSessions) {
 		return s.fail("IN-USE", "Too many sessions of this mailbox")
 	}
 	drop, err := openMaildrop(s.ctx, s.server.cfg.Store, user.Account)
 	if err != nil {
-		s.server.leave(user.Account)
+		s.server.people.Leave(user.Account)
 		s.log.Error("POP3: cannot open INBOX", "user", user.Address, "error", err)
 		return s.fail("SYS/TEMP", "The server cannot open the mailbox, try again")
 	}
@@ -140,7 +140,7 @@ func (s *session) authenticate(login, password string) error {
 		go func() {
 			select {
 			case <-user.Revoked:
-				s.interrupt()
+				s.Interrupt()
 			case <-s.ctx.Done():
 			}
 		}()

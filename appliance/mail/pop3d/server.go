@@ -37,13 +37,12 @@ package pop3d
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 )
 
@@ -76,14 +75,9 @@ type Config struct {
 
 // Server is a POP3 server. It is safe for concurrent use.
 type Server struct {
-	cfg Config
-
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	gone      sync.Cond // signalled when conns gets empty
-	sessions  map[store.AccountID]int
+	cfg      Config
+	sessions sessions.Set
+	people   sessions.Counter[store.AccountID]
 }
 
 // New makes a server.
@@ -94,116 +88,34 @@ func New(cfg Config) *Server {
 	if cfg.AllowPlaintext == nil {
 		cfg.AllowPlaintext = func() bool { return false }
 	}
-	s := &Server{
-		cfg: cfg, listeners: make(map[net.Listener]struct{}),
-		conns: make(map[*conn]struct{}), sessions: make(map[store.AccountID]int),
-	}
-	s.gone.L = &s.mu
-	return s
+	return &Server{cfg: cfg}
 }
 
 // Serve takes connections from l, plain ones or *tls.Conn with the handshake
-// done, until ctx ends, Shutdown is called or l fails. Sessions that are open
-// then go on until Shutdown.
+// done, until l fails, or ctx ends or Shutdown is called (sessions.ErrClosed).
+// Sessions that are open then go on until Shutdown.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		return errors.Join(net.ErrClosed, l.Close())
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
-	sessions := context.WithoutCancel(ctx)
-	for {
-		raw, err := l.Accept()
-		if err != nil {
-			s.mu.Lock()
-			delete(s.listeners, l)
-			closing := s.closing
-			s.mu.Unlock()
-			if closing || ctx.Err() != nil {
-				return nil
+	return s.sessions.Serve(ctx, l, func() error {
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return err
 			}
-			return err
+			c := newConn(context.WithoutCancel(ctx), s, raw)
+			if !s.sessions.Add(c) {
+				c.Cut()
+				continue
+			}
+			go func() {
+				defer s.sessions.Remove(c)
+				defer c.Cut()
+				(&session{conn: c, server: s}).run()
+			}()
 		}
-		c := newConn(sessions, s, raw)
-		if !s.register(c) {
-			c.cut()
-			continue
-		}
-		go func() {
-			defer s.unregister(c)
-			defer c.cut()
-			(&session{conn: c, server: s}).run()
-		}()
-	}
-}
-
-func (s *Server) register(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) unregister(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if len(s.conns) == 0 {
-		s.gone.Broadcast()
-	}
-}
-
-// enter counts a session of an account, unless there are too many.
-func (s *Server) enter(id store.AccountID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sessions[id] >= maxSessions {
-		return false
-	}
-	s.sessions[id]++
-	return true
-}
-
-func (s *Server) leave(id store.AccountID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sessions[id]--; s.sessions[id] == 0 {
-		delete(s.sessions, id)
-	}
+	})
 }
 
 // Shutdown stops taking connections, ends idle sessions and waits for the
 // commands under way. When ctx ends it cuts the connections that are left, and
 // returns ctx's error once their sessions have ended.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	for l := range s.listeners {
-		_ = l.Close() // a listener that fails to close accepts nothing either
-	}
-	for c := range s.conns {
-		c.interrupt()
-	}
-	s.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for c := range s.conns {
-			c.cut()
-		}
-	})
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.conns) > 0 {
-		s.gone.Wait()
-	}
-	return ctx.Err()
-}
+func (s *Server) Shutdown(ctx context.Context) error { return s.sessions.Shutdown(ctx) }

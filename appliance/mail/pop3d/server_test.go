@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 	"pillarbox/appliance/store/store/storetest"
 )
@@ -177,7 +178,7 @@ func TestShutdownCuts(t *testing.T) {
 	if got := <-done; !strings.HasPrefix(got, "-ERR [SYS/TEMP]") || !strings.HasSuffix(got, "<closed>") {
 		t.Errorf("idle client was told %q", got)
 	}
-	if err := b.Serve(t.Context(), newPipeListener()); !errors.Is(err, net.ErrClosed) {
+	if err := b.Serve(t.Context(), newPipeListener()); !errors.Is(err, sessions.ErrClosed) {
 		t.Errorf("Serve after Shutdown: %v", err)
 	}
 }

@@ -97,7 +97,7 @@ func (s *session) run() {
 		_ = s.out.Flush()
 	}
 	if s.drop != nil {
-		s.server.leave(s.user.Account)
+		s.server.people.Leave(s.user.Account)
 		s.log.Info("POP3 session ended", "user", s.user.Address, "fetched", s.drop.fetched, "bytes", s.drop.bytes,
 			"removed", s.drop.removed, "reason", err)
 	} else {

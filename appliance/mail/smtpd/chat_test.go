@@ -1,25 +1,20 @@
 package smtpd
 
 import (
-	"bufio"
 	"crypto/tls"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pillarbox/appliance/mail/chattest"
 )
 
-// TestChats runs the conversations in testdata. A file has one instruction a
-// line:
+// TestChats runs the conversations in testdata (see chattest). The instructions:
 //
-//	# a comment
 //	server: submission [tls] [plaintext]   what is connected to (first line)
-//	C: line          the client sends a line with CR LF
-//	c: "go string"   the client sends exactly these bytes, "x"*1000 repeated
-//	S: pattern       the server's next line; * stands for anything
 //	S: <closed>      the server closes the connection
 //	TLS              the client does its handshake after STARTTLS
 //	WAIT 5m          time passes
@@ -33,37 +28,19 @@ func TestChats(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".smtp"), func(t *testing.T) {
-			lines := chatLines(t, file)
+			lines := chattest.Read(t, file)
 			certificate() // outside of the bubble, where time is real
-			synctest.Test(t, func(t *testing.T) { runChat(t, file, lines) })
+			synctest.Test(t, func(t *testing.T) { runChat(t, lines) })
 		})
 	}
 }
 
-func chatLines(t *testing.T, file string) []string {
-	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var lines []string
-	for s := bufio.NewScanner(f); s.Scan(); {
-		lines = append(lines, s.Text())
-	}
-	return lines
-}
-
-func runChat(t *testing.T, file string, lines []string) {
+func runChat(t *testing.T, lines []chattest.Line) {
 	var server *running
 	var c *client
-	for i, line := range lines {
-		where := file + ":" + strconv.Itoa(i+1)
-		kind, rest, _ := strings.Cut(line, " ")
-		if kind == "" || kind[0] == '#' {
-			continue
-		}
-		if kind == "server:" {
+	for _, line := range lines {
+		where, rest := line.Where, line.Rest
+		if line.Word == "server:" {
 			cfg := Config{TLS: serverTLS()}
 			if strings.Contains(rest, "submission") {
 				cfg.Mode = Submission
@@ -78,13 +55,13 @@ func runChat(t *testing.T, file string, lines []string) {
 		if c == nil {
 			t.Fatalf("%s: no server yet", where)
 		}
-		switch kind {
+		switch line.Word {
 		case "C:":
 			c.send(rest + "\r\n")
 		case "c:":
-			c.send(quoted(t, where, rest))
+			c.send(line.Quoted(t))
 		case "S:":
-			if got := c.line(); !matches(rest, got) {
+			if got := c.line(); !line.Matches(got) {
 				t.Fatalf("%s: got  %s\nwant %s", where, got, rest)
 			}
 		case "TLS":
@@ -110,55 +87,11 @@ func runChat(t *testing.T, file string, lines []string) {
 		case "BODY":
 			synctest.Wait()
 			m := server.pipeline.accepted()
-			if want := quoted(t, where, rest); len(m) == 0 || m[len(m)-1] != want {
+			if want := line.Quoted(t); len(m) == 0 || m[len(m)-1] != want {
 				t.Fatalf("%s: accepted %q, want %q", where, m, want)
 			}
 		default:
-			t.Fatalf("%s: unknown instruction %s", where, kind)
+			t.Fatalf("%s: unknown instruction %s", where, line.Word)
 		}
 	}
-}
-
-// quoted reads "go strings", each with an optional *count.
-func quoted(t *testing.T, where, s string) string {
-	t.Helper()
-	var b strings.Builder
-	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
-		prefix, err := strconv.QuotedPrefix(s)
-		if err != nil {
-			t.Fatalf("%s: %v", where, err)
-		}
-		text, _ := strconv.Unquote(prefix)
-		s = s[len(prefix):]
-		n := 1
-		if strings.HasPrefix(s, "*") {
-			count, rest, _ := strings.Cut(s[1:], " ")
-			if n, err = strconv.Atoi(count); err != nil {
-				t.Fatalf("%s: %v", where, err)
-			}
-			s = rest
-		}
-		b.WriteString(strings.Repeat(text, n))
-	}
-	return b.String()
-}
-
-// matches compares a line with a pattern in which * stands for anything.
-func matches(pattern, line string) bool {
-	parts := strings.Split(pattern, "*")
-	if !strings.HasPrefix(line, parts[0]) {
-		return false
-	}
-	if len(parts) == 1 {
-		return line == pattern
-	}
-	line = line[len(parts[0]):]
-	for _, p := range parts[1 : len(parts)-1] {
-		i := strings.Index(line, p)
-		if i < 0 {
-			return false
-		}
-		line = line[i+len(p):]
-	}
-	return strings.HasSuffix(line, parts[len(parts)-1])
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // conn is the connection that the engine reads commands from and writes
-// replies to. All but askToEnd and cut runs on the session's goroutine.
+// replies to. All but Interrupt and Cut runs on the session's goroutine.
 type conn struct {
 	server  *Server
 	session *session
@@ -211,8 +211,8 @@ func (c *conn) waited() {
 	c.waiting = false
 }
 
-// askToEnd makes the connection end with 421 as soon as no command is under way.
-func (c *conn) askToEnd() {
+// Interrupt makes the connection end with 421 as soon as no command is under way.
+func (c *conn) Interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing = true
@@ -221,8 +221,8 @@ func (c *conn) askToEnd() {
 	}
 }
 
-// cut ends the connection whatever it is doing.
-func (c *conn) cut() {
+// Cut ends the connection whatever it is doing.
+func (c *conn) Cut() {
 	c.cancel()
 	_ = c.tcp.Close()
 }
@@ -283,7 +283,7 @@ func (c *conn) Close() error {
 		buf := (*[inputBuffer]byte)(c.buf)
 		c.buf, c.r, c.w = nil, 0, 0
 		inputBuffers.Put(buf)
-		c.server.unregister(c)
+		c.server.sessions.Remove(c)
 	})
 	return nil
 }

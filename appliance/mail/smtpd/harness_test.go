@@ -21,6 +21,7 @@ import (
 
 	"pillarbox/appliance/mail/address"
 	"pillarbox/appliance/mail/delivery"
+	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/mail/trace"
 )
 
@@ -179,7 +180,7 @@ func (r *running) stop(t *testing.T) {
 	if err := r.Shutdown(ctx); err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
-	if err := <-r.served; err != nil && !errors.Is(err, net.ErrClosed) { // stopped before it served
+	if err := <-r.served; !errors.Is(err, sessions.ErrClosed) {
 		t.Errorf("serve: %v", err)
 	}
 }

@@ -34,12 +34,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 
 	"github.com/emersion/go-smtp"
 
 	"pillarbox/appliance/mail/address"
 	"pillarbox/appliance/mail/delivery"
+	"pillarbox/appliance/mail/sessions"
 )
 
 // Mode says whom a server serves.
@@ -94,14 +94,9 @@ const defaultMaxRecipients = 1000
 
 // Server is an SMTP server. It is safe for concurrent use.
 type Server struct {
-	cfg    Config
-	engine *smtp.Server
-
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	gone      sync.Cond // signalled when conns gets empty
+	cfg      Config
+	engine   *smtp.Server
+	sessions sessions.Set
 }
 
 // New makes a server.
@@ -115,8 +110,7 @@ func New(cfg Config) *Server {
 	if cfg.AllowPlaintext == nil {
 		cfg.AllowPlaintext = func() bool { return false }
 	}
-	s := &Server{cfg: cfg, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}
-	s.gone.L = &s.mu
+	s := &Server{cfg: cfg}
 	s.engine = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		return c.Conn().(*conn).session, nil
 	}))
@@ -129,26 +123,11 @@ func New(cfg Config) *Server {
 }
 
 // Serve takes connections from l, plain ones or *tls.Conn with the handshake
-// done, until ctx ends, Shutdown is called or l fails.
+// done, until l fails, or ctx ends or Shutdown is called (sessions.ErrClosed).
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		return errors.Join(net.ErrClosed, l.Close())
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
-	err := s.engine.Serve(listener{Listener: l, server: s, ctx: context.WithoutCancel(ctx)})
-	s.mu.Lock()
-	delete(s.listeners, l)
-	closing := s.closing
-	s.mu.Unlock()
-	if closing || ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return s.sessions.Serve(ctx, l, func() error {
+		return s.engine.Serve(listener{Listener: l, server: s, ctx: context.WithoutCancel(ctx)})
+	})
 }
 
 // listener makes a conn of every connection, for the engine to serve.
@@ -164,29 +143,10 @@ func (l listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := newConn(l.ctx, l.server, raw); l.server.register(c) {
+		if c := newConn(l.ctx, l.server, raw); l.server.sessions.Add(c) {
 			return c, nil
 		}
 		_ = raw.Close()
-	}
-}
-
-func (s *Server) register(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) unregister(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if len(s.conns) == 0 {
-		s.gone.Broadcast()
 	}
 }
 
@@ -194,31 +154,10 @@ func (s *Server) unregister(c *conn) {
 // commands and messages under way. When ctx ends it cuts the connections that
 // are left, and returns ctx's error once their sessions have ended.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	for l := range s.listeners {
-		_ = l.Close() // a listener that fails to close accepts nothing either
-	}
-	for c := range s.conns {
-		c.askToEnd()
-	}
-	s.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for c := range s.conns {
-			c.cut()
-		}
-	})
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.conns) > 0 {
-		s.gone.Wait()
-	}
+	err := s.sessions.Shutdown(ctx)
 	// The engine's goroutines have a few lines to go, logs of faults among them.
 	_ = s.engine.Shutdown(ctx) // it closes the listeners again, which fails
-	return ctx.Err()
+	return err
 }
 
 // engineLog passes on what go-smtp logs: panics of a session, with the stack.

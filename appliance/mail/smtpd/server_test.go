@@ -15,6 +15,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"pillarbox/appliance/mail/delivery"
+	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 )
 
@@ -68,7 +69,7 @@ func TestShutdownLetsMessagesFinish(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := <-s.served; err != nil {
+		if err := <-s.served; !errors.Is(err, sessions.ErrClosed) {
 			t.Error(err)
 		}
 		if n := len(s.pipeline.accepted()); n != 1 {
@@ -98,7 +99,7 @@ func TestShutdownCutsWhenItsTimeIsOver(t *testing.T) {
 		if n := len(s.pipeline.accepted()); n != 0 {
 			t.Errorf("%d messages accepted", n)
 		}
-		if err := s.Serve(t.Context(), newMemory()); !errors.Is(err, net.ErrClosed) {
+		if err := s.Serve(t.Context(), newMemory()); !errors.Is(err, sessions.ErrClosed) {
 			t.Errorf("serving again: %v", err)
 		}
 		<-s.served
@@ -261,7 +262,7 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("%d messages accepted, want %d", n, clients*each)
 	}
 	s.stop(t)
-	if err := <-served; err != nil {
+	if err := <-served; !errors.Is(err, sessions.ErrClosed) {
 		t.Error(err)
 	}
 }
@@ -272,7 +273,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, newMemory()) }()
 	cancel()
-	if err := <-served; err != nil {
+	if err := <-served; !errors.Is(err, sessions.ErrClosed) {
 		t.Error(err)
 	}
 	s.stop(t)
