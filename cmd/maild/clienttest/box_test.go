@@ -52,8 +52,8 @@ func newBox(t *testing.T) *box {
 	t.Helper()
 	t.Parallel()
 	dir := t.TempDir()
-	b := &box{t: t, Home: filepath.Join(dir, "home"), CA: filepath.Join(dir, "ca.pem"), Port: map[string]string{}}
-	b.mkdir(b.Home)
+	home := newHome(t)
+	b := &box{t: t, Home: home, CA: filepath.Join(home, "ca.pem"), Port: map[string]string{}}
 	b.write(filepath.Join(dir, "provision.toml"), []byte(provision))
 	var log syncBuffer
 	d, err := maild.Open(t.Context(), maild.Config{

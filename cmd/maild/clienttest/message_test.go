@@ -77,6 +77,16 @@ func same(t *testing.T, where string, got []string, want ...string) {
 // maildir is the client's folder as a list.
 type maildir string
 
+// newMaildir makes an empty one in the client's home.
+func (b *box) newMaildir(name string) maildir {
+	b.t.Helper()
+	d := filepath.Join(b.Home, name)
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		b.mkdir(filepath.Join(d, sub))
+	}
+	return maildir(d)
+}
+
 // file is a message in a Maildir.
 type file struct {
 	path, entry string

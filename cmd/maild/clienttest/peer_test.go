@@ -127,7 +127,7 @@ func (p *peer) fetch(mailbox string) map[imap.UID]string {
 	p.t.Helper()
 	p.selectMailbox(mailbox)
 	whole := &imap.FetchItemBodySection{Peek: true}
-	list, err := p.c.Fetch(imap.SeqSet{{Start: 1}}, &imap.FetchOptions{UID: true, Flags: true, BodySection: []*imap.FetchItemBodySection{whole}}).Collect()
+	list, err := p.c.Fetch(imap.UIDSet{{Start: 1}}, &imap.FetchOptions{UID: true, Flags: true, BodySection: []*imap.FetchItemBodySection{whole}}).Collect()
 	p.must(err)
 	entries := make(map[imap.UID]string)
 	for _, m := range list {

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
+	"testing"
 	"text/template"
 	"time"
 )
@@ -14,6 +17,41 @@ import (
 // clientLimit is the time a client's run may take: some seconds of its own on
 // a loaded machine, and far less than a client waits that waits for an answer.
 const clientLimit = 30 * time.Second
+
+// nobody is who clients run as where the test runs as root: as root some are
+// not what they are as somebody, and getmail will not work at all.
+const nobody = 65534
+
+// newHome makes a home directory. Those of testing are only for the user who
+// runs the test.
+func newHome(t *testing.T) string {
+	t.Helper()
+	home, err := os.MkdirTemp("", "client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(home); err != nil {
+			t.Error(err)
+		}
+	})
+	return home
+}
+
+// giveAway makes everything in the home directory the client's.
+func (b *box) giveAway(cmd *exec.Cmd) {
+	b.t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	err := filepath.WalkDir(b.Home, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, nobody, nobody))
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+}
 
 // config fills in a file of testdata and puts it into the client's home.
 // Placeholders are the fields of box, and those of extra as .Extra.
@@ -56,6 +94,8 @@ func (b *box) exit(name string, args ...string) (out string, code int) {
 	// The authority is named to OpenSSL here, and to the others in their
 	// configurations; nothing of the developer's own is used.
 	cmd.Env = []string{"HOME=" + b.Home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "TERM=dumb", "SSL_CERT_FILE=" + b.CA, "TMPDIR=" + b.Home}
+	cmd.Dir = b.Home
+	b.giveAway(cmd)
 	// A client that starts another and dies must not keep the test.
 	cmd.WaitDelay = time.Second
 	all, err := cmd.CombinedOutput()
