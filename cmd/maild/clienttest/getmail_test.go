@@ -1,7 +1,6 @@
 package clienttest
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 )
@@ -16,11 +15,8 @@ type getmail struct {
 // newGetmail gives the Maildir that getmail fills, and what runs it.
 func (b *box) newGetmail() (maildir, func(getmail)) {
 	b.t.Helper()
-	mail := b.newMaildir("mail")
-	if err := os.Chmod(b.config("getmail-deliver", nil), 0o700); err != nil {
-		b.t.Fatal(err)
-	}
-	return mail, func(settings getmail) {
+	b.deliverer()
+	return b.newMaildir("mail"), func(settings getmail) {
 		b.t.Helper()
 		rc := b.config("getmailrc", settings)
 		b.run("getmail", "--getmaildir="+b.Home, "--rcfile="+filepath.Base(rc))

@@ -87,6 +87,14 @@ func (b *box) newMaildir(name string) maildir {
 	return maildir(d)
 }
 
+// deliverer puts the program into the home that delivers a message to a Maildir.
+func (b *box) deliverer() {
+	b.t.Helper()
+	if err := os.Chmod(b.config("deliver", nil), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // file is a message in a Maildir.
 type file struct {
 	path, entry string
