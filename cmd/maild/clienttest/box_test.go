@@ -118,6 +118,15 @@ func (b *box) write(path string, data []byte) {
 	}
 }
 
+func (b *box) read(path string) []byte {
+	b.t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return data
+}
+
 func (b *box) mkdir(path string) {
 	b.t.Helper()
 	if err := os.MkdirAll(path, 0o700); err != nil {

@@ -1,0 +1,32 @@
+package clienttest
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// Libraries that programs are made with: the round is a script of testdata, in
+// the library's language, which fails where what it sees is not what it should.
+// The other client it needs is a second connection of its own; what the server
+// has in the end is checked here.
+
+// eml writes message(subject) to a file of the client's and gives its path.
+func (b *box) eml(subject string) string {
+	b.t.Helper()
+	path := filepath.Join(b.Home, subject+".eml")
+	b.write(path, message(subject))
+	return path
+}
+
+func TestMailIMAPClient(t *testing.T) {
+	b := newBox(t)
+	p := b.peer()
+	p.create("Work")
+	p.append("INBOX", "one", "two", "three", "four S")
+	fetched := filepath.Join(b.Home, "fetched.eml")
+	b.run("perl", b.config("imapclient.pl", nil), b.Port["imap"], b.Port["imaps"], b.CA, ann, annPassword, b.eml("made here"), b.eml("made too"), fetched)
+	same(t, "the server's INBOX", p.list("INBOX"), "one FS", "four RS", "made here")
+	same(t, "the server's Work", p.list("Work"), "one FS", "two")
+	same(t, "the server's new mailbox", p.list("Renamed"), "made too DF")
+	same(t, "the client's copy", []string{entry(b.read(fetched), "")}, "one")
+}
