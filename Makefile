@@ -44,7 +44,7 @@ image: host ## the flashable image: build/BOARD/pillarbox-VERSION.img, .img.zst,
 test: host check test-unit test-vm ## everything CI runs
 
 .PHONY: test-unit
-test-unit: ## the tests that need no VM, with the race detector where goroutines share data
+test-unit: host ## the tests that need no VM, with the race detector where goroutines share data
 	go test -timeout 20m $$(go list ./... | grep -vxF "$$(go list $(RACE))") $(LONG)
 	CGO_ENABLED=1 go test -race -short -timeout 20m $(RACE)
 

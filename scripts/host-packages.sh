@@ -25,6 +25,7 @@ packages() {
 		libio-socket-ssl-perl   # TLS of Mail::IMAPClient
 		libmail-imapclient-perl
 		libnet-ssleay-perl # TLS of swaks
+		libsasl2-modules   # logins of isync, which only recommends it
 		mpop
 		neomutt
 		nodejs             # runs ImapFlow
