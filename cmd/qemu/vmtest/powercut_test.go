@@ -67,7 +67,12 @@ func TestPowerCut(t *testing.T) {
 		b, _ := bootNBD(t, path)
 		sent.compare(t, b)
 		b.storeInOrder()
+		// The box goes off in time and in order however busy it is.
+		busy := submit(b, sent, uint64(first+n))
+		busy.wait(t, warmUp)
+		busy.ignore()
 		b.pressButton()
+		busy.end()
 	})
 }
 
@@ -119,61 +124,88 @@ func bootNBD(t *testing.T, path string) (*box, *nbd.Disk) {
 	return b, disk
 }
 
-// cutPower submits mail until the power goes at a moment that the seed picks.
-func cutPower(t *testing.T, b *box, disk *nbd.Disk, sent *ledger, seed uint64) {
-	t.Helper()
-	rng := rand.New(rand.NewPCG(seed, 0))
-	var senderRngs [senders]*rand.Rand
-	for i := range senderRngs {
-		senderRngs[i] = rand.New(rand.NewPCG(seed, uint64(i)+1))
-	}
-	dark := make(chan struct{})
-	taken := make(chan struct{}, 1024)
-	var all sync.WaitGroup
+// submission is people who submit mail without a pause.
+type submission struct {
+	taken chan struct{} // one for each message answered with 250; has to be received
+	over  chan struct{}
+	all   sync.WaitGroup
+}
+
+// submit begins a submission, of messages that seed picks.
+func submit(b *box, sent *ledger, seed uint64) *submission {
+	s := &submission{taken: make(chan struct{}), over: make(chan struct{})}
 	for i := range senders {
-		all.Go(func() {
+		rng := rand.New(rand.NewPCG(seed, uint64(i)+1))
+		s.all.Go(func() {
 			for n := 0; ; n++ {
+				id := fmt.Sprintf("s%d-%d-%d@cut.example", seed, i, n)
+				text := letter(id, rng)
+				sent.offer(id, text)
+				// Errors are the point: a box that is going down does not answer.
+				err := send(b.Addr(25), text)
+				if err == nil {
+					sent.take(id)
+				}
 				select {
-				case <-dark:
+				case <-s.over:
 					return
 				default:
 				}
-				id := fmt.Sprintf("s%d-%d-%d@cut.example", seed, i, n)
-				text := letter(id, senderRngs[i])
-				sent.offer(id, text)
-				// Errors are the point: without power nobody answers.
-				if send(b.Addr(25), text) == nil {
-					sent.take(id)
-					taken <- struct{}{}
+				if err == nil {
+					s.taken <- struct{}{}
 				}
 			}
 		})
 	}
+	return s
+}
+
+// wait waits until n more messages are taken.
+func (s *submission) wait(t *testing.T, n int) {
+	t.Helper()
 	limit := time.After(bootLimit)
-	wait := func(what string, ch <-chan struct{}) {
+	for range n {
 		select {
-		case <-ch:
+		case <-s.taken:
 		case <-limit:
-			close(dark)
-			t.Fatalf("%s did not come", what)
+			t.Fatal("no message is taken any more")
 		}
 	}
-	for range warmUp {
-		wait("a message's 250", taken)
-	}
-	gone := disk.Arm(1 + rng.IntN(cutWithin))
-	go func() { // more than the channel holds may still be taken
-		for range taken {
+}
+
+// ignore lets the submission go on by itself.
+func (s *submission) ignore() {
+	go func() {
+		for range s.taken { // until end
 		}
 	}()
-	wait("the cut", gone)
-	close(dark)
+}
+
+// end ends a submission that is ignored, and waits for the messages under way.
+func (s *submission) end() {
+	close(s.over)
+	s.all.Wait()
+	close(s.taken)
+}
+
+// cutPower submits mail until the power goes at a moment that the seed picks.
+func cutPower(t *testing.T, b *box, disk *nbd.Disk, sent *ledger, seed uint64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 0))
+	s := submit(b, sent, seed)
+	s.wait(t, warmUp)
+	gone := disk.Arm(1 + rng.IntN(cutWithin))
+	s.ignore()
+	select {
+	case <-gone:
+	case <-time.After(bootLimit):
+		t.Error("the cut did not come")
+	}
 	// The box may still answer what it had committed, and it is dead then.
 	if err := b.Kill(); err != nil {
 		t.Error(err)
 	}
-	all.Wait()
-	close(taken)
+	s.end()
 	cut, err := disk.Settle(rng)
 	if err != nil {
 		t.Fatal(err)
