@@ -203,16 +203,28 @@ func InterfaceAddress(s string) (string, error) {
 	return p.String(), nil
 }
 
-// TimeServer checks the name or address of a time server.
+// TimeServer checks the name or address of a time server, with its port where
+// that is not NTP's own.
 func TimeServer(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if host, err := ipOrName(s); err == nil {
+		return host, nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		host, err = ipOrName(host)
+	}
+	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 {
+		return "", errors.New("must be a name or an IP address such as ntp.example.org")
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func ipOrName(s string) (string, error) {
 	if ip, err := IP(s); err == nil {
 		return ip, nil
 	}
-	name, err := asciiName(s)
-	if err != nil {
-		return "", errors.New("must be a name or an IP address such as ntp.example.org")
-	}
-	return name, nil
+	return asciiName(s)
 }
 
 func isASCII(s string) bool {

@@ -48,7 +48,11 @@ func TestNames(t *testing.T) {
 		{"interface address", InterfaceAddress, "2001:db8::5/64", "2001:db8::5/64"},
 		{"interface address", InterfaceAddress, "192.0.2.5/33", ""},
 		{"time server", TimeServer, "2001:db8::123", "2001:db8::123"},
+		{"time server", TimeServer, "NTP.example.org:1123", "ntp.example.org:1123"},
+		{"time server", TimeServer, "[2001:db8::123]:1123", "[2001:db8::123]:1123"},
 		{"time server", TimeServer, "a b", ""},
+		{"time server", TimeServer, "ntp.example.org:0", ""},
+		{"time server", TimeServer, "[ntp.example.org:1]:2", ""},
 		{"name", PersonName, " Ann Lee ", "Ann Lee"},
 		{"name", PersonName, "Ann\r\nBcc: x", ""},
 	} {
