@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"pillarbox/appliance/api/boxapi"
@@ -25,6 +26,10 @@ const (
 	// long as a slow machine takes to start it, or to open a large store after
 	// a power cut. An alert for each start would be noise.
 	silenceBad = 3 * time.Minute
+
+	// problemAfter is how long a daemon must speak of a problem before it is a
+	// finding: a network card has no address yet when the box has just started.
+	problemAfter = time.Minute
 )
 
 // daemons asks the other daemons how they are.
@@ -36,6 +41,8 @@ type daemons struct {
 	restarts map[string]int
 	// silentSince says from when on a daemon has not answered.
 	silentSince map[string]time.Time
+	// problemSince says from when on each daemon has spoken of each problem.
+	problemSince map[string]map[string]time.Time
 }
 
 func (d *daemons) read(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
@@ -68,9 +75,42 @@ func (d *daemons) silent(name string, now time.Time, err error) finding {
 	return f
 }
 
+// problems makes findings of the sentences in which a daemon tells what is the
+// matter with what is in its care, such as volumes or the network.
+func (d *daemons) problems(name string, now time.Time, sentences []string) (found []finding) {
+	before, present := d.problemSince[name], map[string]time.Time{}
+	for _, text := range sentences {
+		since, known := before[text]
+		if !known {
+			since = now
+		}
+		present[text] = since
+		if now.Sub(since) >= problemAfter {
+			found = append(found, finding{id: problemID(name, text), level: healthapi.Watch, what: capital(text)})
+		}
+	}
+	for text := range before {
+		if _, still := present[text]; !still {
+			found = append(found, finding{id: problemID(name, text)})
+		}
+	}
+	d.problemSince[name] = present
+	return found
+}
+
+// problemID is the same for the same sentence, after a restart too.
+func problemID(name, text string) string {
+	h := fnv.New32a()
+	h.Write([]byte(text))
+	return fmt.Sprintf("service/%s/problem/%08x", name, h.Sum32())
+}
+
 func (d *daemons) readInit(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
 	services, err := d.init.Services(ctx)
 	found = append(found, d.silent("init", now, err))
+	if s, err := d.init.Status(ctx); err == nil {
+		found = append(found, d.problems("init", now, s.Problems)...)
+	}
 	for _, s := range services {
 		before, known := d.restarts[s.Name]
 		if !known {
@@ -99,6 +139,7 @@ func (d *daemons) readBox(ctx context.Context, now time.Time) (readings []health
 	if err != nil {
 		return nil, found
 	}
+	found = append(found, d.problems("boxd", now, s.Problems)...)
 	clock := finding{id: "clock/source"}
 	if !s.Clock.Synced && s.Uptime > clockSilenceWatch.Seconds() && now.Sub(s.Clock.LastOK) > clockSilenceWatch {
 		clock.level = healthapi.Watch

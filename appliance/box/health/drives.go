@@ -20,6 +20,11 @@ const (
 	cableErrorsToWatch = 100
 )
 
+// isNVMe tells the disks whose controller answers from its memory. To ask others
+// costs them a moment, or wakes them.
+func isNVMe(name string) bool    { return strings.HasPrefix(name, "nvme") }
+func isNotNVMe(name string) bool { return !isNVMe(name) }
+
 // judgeDrive turns what a disk says into readings and findings.
 func judgeDrive(h *drive.Health) (readings []healthapi.Reading, found []finding) {
 	id := "drive/" + h.ID()
@@ -74,14 +79,17 @@ func judgeDrive(h *drive.Health) (readings []healthapi.Reading, found []finding)
 	return readings, append(found, verdict, test)
 }
 
-// readDrives asks every disk. A disk that can be asked and does not answer is
-// a finding.
-func readDrives(sys string, read func(sys, name string) (*drive.Health, error)) (readings []healthapi.Reading, found []finding) {
+// readDrives asks the disks that which picks. A disk that can be asked and does
+// not answer is a finding.
+func readDrives(sys string, which func(name string) bool, read func(sys, name string) (*drive.Health, error)) (readings []healthapi.Reading, found []finding) {
 	names, err := drive.List(sys)
 	if err != nil {
 		return nil, nil
 	}
 	for _, name := range names {
+		if !which(name) {
+			continue
+		}
 		h, err := read(sys, name)
 		f := finding{id: "drive/" + name + "/answers"}
 		switch {

@@ -25,7 +25,7 @@ import (
 const (
 	quickEvery  = 10 * time.Second // links, UPS, daemons
 	sensorEvery = time.Minute
-	driveEvery  = 10 * time.Minute // asking a disk costs it a moment
+	driveEvery  = 10 * time.Minute // asking a disk other than NVMe costs it a moment
 	flushEvery  = time.Hour
 	trendEvery  = time.Hour
 	sourceTime  = 20 * time.Second
@@ -92,7 +92,7 @@ func New(cfg Config) (*Monitor, error) {
 	m := &Monitor{
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{},
-		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}},
+		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
 		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{},
 	}
 	m.messenger = &Messenger{SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
@@ -125,7 +125,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	for _, s := range []struct {
 		every time.Duration
 		read  func(context.Context, time.Time)
-	}{{quickEvery, m.quick}, {sensorEvery, m.sensors}, {driveEvery, m.drives}, {trendEvery, m.trend}} {
+	}{{quickEvery, m.quick}, {sensorEvery, m.sensors}, {sensorEvery, m.nvmes}, {driveEvery, m.drives}, {trendEvery, m.trend}} {
 		all.Go(func() {
 			for {
 				s.read(ctx, time.Now())
@@ -227,8 +227,13 @@ func (m *Monitor) sensors(_ context.Context, now time.Time) {
 	m.put("sensors", readings, nil)
 }
 
+func (m *Monitor) nvmes(_ context.Context, now time.Time) {
+	r, f := readDrives(m.path("sys"), isNVMe, m.cfg.ReadDrive)
+	m.put("nvmes", r, f)
+}
+
 func (m *Monitor) drives(_ context.Context, now time.Time) {
-	r, f := readDrives(m.path("sys"), m.cfg.ReadDrive)
+	r, f := readDrives(m.path("sys"), isNotNVMe, m.cfg.ReadDrive)
 	m.put("drives", r, f)
 }
 

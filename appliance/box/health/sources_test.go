@@ -7,8 +7,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/box/health/drive"
@@ -189,7 +191,9 @@ func TestUPS(t *testing.T) {
 
 func TestDrives(t *testing.T) {
 	sys := tree(t, map[string]string{"block/sda/size": "1", "block/sdb/size": "1", "block/sdc/size": "1", "block/vda/size": "1", "block/nvme0n1/size": "1"})
-	readings, found := readDrives(sys, func(_, name string) (*drive.Health, error) {
+	var readings []healthapi.Reading
+	var found []finding
+	read := func(_, name string) (*drive.Health, error) {
 		switch name {
 		case "sda":
 			return &drive.Health{Device: "sda", Serial: "S1", Model: "Disk", Failing: true, Reasons: []string{"few spare blocks are left"},
@@ -200,7 +204,11 @@ func TestDrives(t *testing.T) {
 			return &drive.Health{Device: name, CelsiusBad: ptr(85.0), Celsius: ptr(60.0)}, nil
 		}
 		return nil, errors.New("input/output error")
-	})
+	}
+	for _, which := range []func(string) bool{isNVMe, isNotNVMe} {
+		r, f := readDrives(sys, which, read)
+		readings, found = append(readings, r...), append(found, f...)
+	}
 	levels := map[string]healthapi.Level{}
 	for _, r := range readings {
 		levels[r.ID] = levelOf(r, healthapi.OK)
@@ -257,5 +265,34 @@ func TestMachine(t *testing.T) {
 	}
 	if r := space("x", "test", "/does/not/exist"); r != nil {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	d := &daemons{problemSince: map[string]map[string]time.Time{}}
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	clock, address := "the clock showed 2001", "eth0 has no address"
+	for _, step := range []struct {
+		after     time.Duration
+		sentences []string
+		want      []string // level and sentence of each finding
+	}{
+		{0, []string{clock, address}, nil}, // it may pass
+		{problemAfter / 2, []string{clock}, []string{"ok "}},
+		{problemAfter, []string{clock, address}, []string{"watch The clock showed 2001"}},
+		{problemAfter, nil, []string{"ok ", "ok "}},
+		{problemAfter, nil, nil},
+	} {
+		now = now.Add(step.after)
+		var got []string
+		for _, f := range d.problems("init", now, step.sentences) {
+			got = append(got, f.level.String()+" "+f.what)
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("%q: %q, want %q", step.sentences, got, step.want)
+		}
+	}
+	if problemID("init", clock) == problemID("init", address) || problemID("init", clock) != problemID("init", clock) {
+		t.Error("sentences are not told apart")
 	}
 }
