@@ -65,6 +65,24 @@ func entry(raw []byte, flags string) string {
 	return s
 }
 
+// subjects gives n subjects.
+func subjects(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("number %d of %d", i+1, n)
+	}
+	return list
+}
+
+// with gives the entries of messages that all have these flags.
+func with(flags string, subjects []string) []string {
+	list := slices.Clone(subjects)
+	for i := range list {
+		list[i] += " " + flags
+	}
+	return list
+}
+
 // same compares lists without regard to their order.
 func same(t *testing.T, where string, got []string, want ...string) {
 	t.Helper()
@@ -158,10 +176,15 @@ func (d maildir) flag(t *testing.T, entry, flags string) {
 	}
 }
 
-func (d maildir) remove(t *testing.T, entry string) {
+func (d maildir) remove(t *testing.T, entries ...string) {
 	t.Helper()
-	if err := os.Remove(d.find(t, entry)); err != nil {
-		t.Fatal(err)
+	for _, f := range d.files(t) {
+		if !slices.Contains(entries, f.entry) {
+			continue
+		}
+		if err := os.Remove(f.path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

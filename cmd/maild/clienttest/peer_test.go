@@ -66,7 +66,7 @@ func (p *peer) append(mailbox string, entries ...string) {
 	p.t.Helper()
 	for _, e := range entries {
 		subject, flags := e, ""
-		if i := strings.LastIndexByte(e, ' '); i >= 0 && strings.ToUpper(e[i:]) == e[i:] {
+		if i := strings.LastIndexByte(e, ' '); i >= 0 && strings.Trim(e[i+1:], "DFRST") == "" {
 			subject, flags = e[:i], e[i+1:]
 		}
 		raw := message(subject)
@@ -161,6 +161,18 @@ func (p *peer) find(mailbox, subject string) imap.UIDSet {
 func (p *peer) flag(mailbox, subject, flags string) {
 	p.t.Helper()
 	p.must(p.c.Store(p.find(mailbox, subject), &imap.StoreFlags{Op: imap.StoreFlagsSet, Flags: imapFlags(flags)}, nil).Close())
+}
+
+// flagAll gives messages these flags and no other, in one command.
+func (p *peer) flagAll(mailbox string, subjects []string, flags string) {
+	p.t.Helper()
+	var uids imap.UIDSet
+	for uid, e := range p.fetch(mailbox) {
+		if slices.Contains(subjects, e) {
+			uids.AddNum(uid)
+		}
+	}
+	p.must(p.c.Store(uids, &imap.StoreFlags{Op: imap.StoreFlagsSet, Flags: imapFlags(flags)}, nil).Close())
 }
 
 func (p *peer) expunge(mailbox, subject string) {

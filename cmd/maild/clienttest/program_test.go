@@ -18,6 +18,10 @@ import (
 // a loaded machine, and far less than a client waits that waits for an answer.
 const clientLimit = 30 * time.Second
 
+// programs is where Debian has the clients; a developer may have other ones of
+// the same names before them.
+const programs = "/usr/bin"
+
 // nobody is who clients run as where the test runs as root: as root some are
 // not what they are as somebody, and getmail will not work at all.
 const nobody = 65534
@@ -90,10 +94,10 @@ func (b *box) exit(name string, args ...string) (out string, code int) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), clientLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
 	// The authority is named to OpenSSL here, and to the others in their
 	// configurations; nothing of the developer's own is used.
-	cmd.Env = []string{"HOME=" + b.Home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "TERM=dumb", "SSL_CERT_FILE=" + b.CA, "TMPDIR=" + b.Home}
+	cmd.Env = []string{"HOME=" + b.Home, "PATH=" + programs, "LC_ALL=C.UTF-8", "TERM=dumb", "SSL_CERT_FILE=" + b.CA, "TMPDIR=" + b.Home}
 	cmd.Dir = b.Home
 	b.giveAway(cmd)
 	// A client that starts another and dies must not keep the test.

@@ -1,6 +1,7 @@
 package clienttest
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"testing"
 )
@@ -29,4 +30,21 @@ func TestMailIMAPClient(t *testing.T) {
 	same(t, "the server's Work", p.list("Work"), "one FS", "two")
 	same(t, "the server's new mailbox", p.list("Renamed"), "made too DF")
 	same(t, "the client's copy", []string{entry(b.read(fetched), "")}, "one")
+}
+
+func TestPython(t *testing.T) {
+	b := newBox(t)
+	p := b.peer()
+	ports, err := json.Marshal(b.Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run("python3", b.config("python.py", nil), string(ports), b.CA, ann, annPassword, b.eml("made here"))
+	same(t, "the server's mailboxes", p.mailboxes(), "INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash", "Renamed")
+	if got := p.list("INBOX"); len(got) != 2 {
+		t.Errorf("the server's INBOX: %q, want what was copied and one of two that were sent", got)
+	}
+	if got := p.list("Trash"); len(got) != 1 {
+		t.Errorf("the server's Trash: %q, want what was moved", got)
+	}
 }

@@ -3,6 +3,7 @@ package clienttest
 import (
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,7 +24,10 @@ func syncRound(t *testing.T, p *peer, sync func(), folder func(mailbox string) m
 		same(t, when+": the client's "+mailbox, folder(mailbox).list(t), want...)
 	}
 
-	p.create("Work", "Work/Grüße")
+	// More messages than go into one command.
+	many := subjects(100)
+	p.create("Work", "Work/Grüße", "Many")
+	p.append("Many", many...)
 	p.append("INBOX", "one", "two", "three", "four S", "five FS", "six")
 	p.append("Work", "seven RS", "eight")
 	p.append("Work/Grüße", "nine D")
@@ -31,6 +35,7 @@ func syncRound(t *testing.T, p *peer, sync func(), folder func(mailbox string) m
 	alike("first", "INBOX", "one", "two", "three", "four S", "five FS", "six")
 	alike("first", "Work", "seven RS", "eight")
 	alike("first", "Work/Grüße", "nine D")
+	alike("first", "Many", many...)
 
 	// Both sides change things, some of them the same.
 	inbox.flag(t, "one", "FS")
@@ -45,10 +50,13 @@ func syncRound(t *testing.T, p *peer, sync func(), folder func(mailbox string) m
 	p.move("INBOX", "six", "Work/Grüße")
 	p.append("INBOX", "made there S")
 	p.expunge("Work", "eight")
+	p.flagAll("Many", many[40:60], "F")
+	folder("Many").remove(t, many[20:40]...)
 	sync()
 	sync() // what a first run brings to one side, a second may have to mark on the other
 	alike("second", "INBOX", "one FRS", "four", "made here", "made there S")
 	alike("second", "Work", "seven R", "three")
+	alike("second", "Many", slices.Concat(many[:20], with("F", many[40:60]), many[60:])...)
 	alike("second", "Work/Grüße", "nine D", "made deep down", "six")
 
 	// Nothing to do: nothing is done.
