@@ -33,7 +33,10 @@ type Codec struct {
 func NewCodec() (*Codec, error) {
 	n := runtime.GOMAXPROCS(0)
 	enc, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedDefault),
+		// Compression is the greatest part of the processor time a delivery
+		// takes. The next level takes half as much again and makes real mail
+		// 3 in 100 smaller.
+		zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderConcurrency(n),
 		zstd.WithWindowSize(ChunkSize), // no chunk is longer
 		zstd.WithLowerEncoderMem(true),

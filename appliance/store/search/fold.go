@@ -1,6 +1,7 @@
 package search
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,28 +15,61 @@ import (
 // the same to a search when their folded forms are the same bytes. Invalid
 // UTF-8 becomes U+FFFD.
 func Fold(s string) string {
-	ascii := true
-	for i := range len(s) {
-		if c := s[i]; c >= utf8.RuneSelf {
-			ascii = false
-			break
-		}
-	}
-	if ascii {
+	i := asciiEnd(s)
+	if i == len(s) {
 		return lowerASCII(s)
 	}
-	s = norm.NFKD.String(cases.Fold().String(norm.NFKD.String(s)))
-	return string([]rune(s)) // U+FFFD for what is not UTF-8
+	// Text in most languages is ASCII for its greater part. A character of
+	// ASCII begins anew for decomposition and folds alone, so that what is
+	// between two of them can be taken by itself.
+	var b strings.Builder
+	b.Grow(len(s) + len(s)/8)
+	for {
+		for _, c := range []byte(s[:i]) {
+			b.WriteByte(lower(c))
+		}
+		if s = s[i:]; s == "" {
+			return b.String()
+		}
+		for i = 0; i < len(s) && s[i] >= utf8.RuneSelf; {
+			i++
+		}
+		foldRunes(&b, s[:i])
+		s = s[i:]
+		i = asciiEnd(s)
+	}
+}
+
+// foldRunes appends the folded form of text without ASCII.
+func foldRunes(b *strings.Builder, s string) {
+	for _, r := range norm.NFKD.String(cases.Fold().String(norm.NFKD.String(s))) {
+		b.WriteRune(r) // U+FFFD for what is not UTF-8
+	}
+}
+
+// asciiEnd is where the ASCII that s begins with ends.
+func asciiEnd(s string) int {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return i
+		}
+	}
+	return len(s)
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 func lowerASCII(s string) string {
 	for i := range len(s) {
-		if c := s[i]; 'A' <= c && c <= 'Z' {
+		if s[i] != lower(s[i]) {
 			b := []byte(s)
 			for ; i < len(b); i++ {
-				if 'A' <= b[i] && b[i] <= 'Z' {
-					b[i] += 'a' - 'A'
-				}
+				b[i] = lower(b[i])
 			}
 			return string(b)
 		}
@@ -52,13 +86,24 @@ const (
 	unspaced        // of a script written without spaces
 )
 
-func classOf(r rune) class {
-	if r < utf8.RuneSelf {
-		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' {
-			return letter
-		}
-		return separator
+// classAt is the class of the character that begins at i, and its length in
+// bytes: a separator of none at the end.
+func classAt(text string, i int) (class, int) {
+	if i == len(text) {
+		return separator, 0
 	}
+	if c := text[i]; c < utf8.RuneSelf {
+		if c = lower(c); 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			return letter, 1
+		}
+		return separator, 1
+	}
+	r, n := utf8.DecodeRuneInString(text[i:])
+	return classOf(r), n
+}
+
+// classOf is the class of a character beyond ASCII.
+func classOf(r rune) class {
 	switch {
 	case r == 0x3099 || r == 0x309a: // voicing marks, which decomposition parts from their kana
 		return unspaced
@@ -85,15 +130,15 @@ const (
 // times. The string is a part of text.
 func words(text string, fn func(word string)) {
 	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRuneInString(text[i:])
-		switch classOf(r) {
+		c, n := classAt(text, i)
+		switch c {
 		case separator:
 			i += n
 		case letter:
 			end := i + n
 			for end < len(text) {
-				r, n := utf8.DecodeRuneInString(text[end:])
-				if classOf(r) != letter {
+				c, n := classAt(text, end)
+				if c != letter {
 					break
 				}
 				end += n
@@ -102,12 +147,11 @@ func words(text string, fn func(word string)) {
 			i = end
 		case unspaced:
 			next := i + n
-			r2, n2 := utf8.DecodeRuneInString(text[next:])
-			if next < len(text) && classOf(r2) == unspaced {
-				fn(text[i : next+n2])
-			} else {
-				fn(text[i:next]) // the last of its run: so that it is found alone
+			end := next // the last of its run stands alone, so that it is found alone
+			if c, n := classAt(text, next); c == unspaced {
+				end += n
 			}
+			fn(text[i:end])
 			i = next
 		}
 	}

@@ -45,12 +45,11 @@ func plan(needle string) (parts []part, exact bool) {
 	}
 	var runs []run
 	for i := 0; i < len(needle); {
-		r, n := utf8.DecodeRuneInString(needle[i:])
-		c := classOf(r)
+		c, n := classAt(needle, i)
 		end := i + n
 		for end < len(needle) {
-			r, n := utf8.DecodeRuneInString(needle[end:])
-			if classOf(r) != c {
+			next, n := classAt(needle, end)
+			if next != c {
 				break
 			}
 			end += n

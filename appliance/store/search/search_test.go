@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 )
 
@@ -263,8 +265,13 @@ func TestDamageIsReported(t *testing.T) {
 
 func FuzzFold(f *testing.F) {
 	f.Add("Straße ﬁ ガ \xff")
+	f.Add("A\u0345\u0301b K\u212a\xe2\x82Zé")
+	f.Add("x" + strings.Repeat("\u0301\u0323", 40) + "y")
 	f.Fuzz(func(t *testing.T, s string) {
 		once := Fold(s)
+		if want := string([]rune(norm.NFKD.String(cases.Fold().String(norm.NFKD.String(s))))); once != want {
+			t.Errorf("%q folds to %q, not to %q", s, once, want)
+		}
 		words(once, func(w string) {
 			if w == "" || len(w) > maxWord || !strings.Contains(once, w) {
 				t.Errorf("word %q of %q", w, once)

@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -33,6 +34,9 @@ type bench struct {
 	dir    string // working folder, on the disk to be measured
 	corpus *corpus
 	quick  bool
+	alone  bool  // Pillarbox only, where there is nothing to compare
+	sizes  []int // of messages, in KiB
+	conns  []int
 	table  *table
 }
 
@@ -65,6 +69,9 @@ func run() error {
 		mails   = flag.String("corpus", os.Getenv("PILLARBOX_CORPUS"), "`archive` (tar.xz) of real mail; made-up text where empty")
 		only    = flag.String("only", "", "comma-separated `names` of measurements; all where empty")
 		quick   = flag.Bool("quick", false, "a tenth of the messages, for trying the bench itself")
+		alone   = flag.Bool("alone", false, "measure smtp without Postfix and Dovecot, for profiling maild")
+		sizes   = flag.String("sizes", "4,100", "`KiB` of smtp's messages, comma-separated")
+		conns   = flag.String("conns", "1,10,50", "`numbers` of smtp's connections, comma-separated")
 		showVer = flag.Bool("version", false, "print the version and exit")
 	)
 	flag.Usage = func() {
@@ -90,7 +97,13 @@ func run() error {
 	if err := os.MkdirAll(abs, 0o755); err != nil {
 		return err
 	}
-	b := &bench{maild: *maild, peer: *peer, dir: abs, quick: *quick, table: newTable(os.Stdout)}
+	b := &bench{maild: *maild, peer: *peer, dir: abs, quick: *quick, alone: *alone, table: newTable(os.Stdout)}
+	if b.sizes, err = positive(*sizes); err != nil {
+		return fmt.Errorf("-sizes: %w", err)
+	}
+	if b.conns, err = positive(*conns); err != nil {
+		return fmt.Errorf("-conns: %w", err)
+	}
 	if b.corpus, err = loadCorpus(ctx, *mails); err != nil {
 		return fmt.Errorf("corpus: %w", err)
 	}
@@ -115,4 +128,17 @@ func run() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// positive reads a comma-separated list of positive numbers.
+func positive(list string) ([]int, error) {
+	var out []int
+	for f := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(f)
+		if err != nil || n <= 0 {
+			return nil, fmt.Errorf("%q is not a positive number", f)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }

@@ -142,17 +142,23 @@ func benchSMTP(ctx context.Context, b *bench) error {
 		size, conns int
 		keep        bool
 	}
-	ours, theirs := map[key]outcome{}, map[key]outcome{}
-	for _, side := range []struct {
+	type side struct {
 		start func(context.Context) (*server, error)
 		into  map[key]outcome
-	}{{b.startPeer, theirs}, {b.startPillarbox, ours}} {
+	}
+	ours, theirs := map[key]outcome{}, map[key]outcome{}
+	sides := []side{{b.startPeer, theirs}, {b.startPillarbox, ours}}
+	if b.alone {
+		sides = sides[1:]
+	}
+	for _, side := range sides {
 		s, err := side.start(ctx)
 		if err != nil {
 			return err
 		}
-		for _, size := range []int{4 << 10, 100 << 10} {
-			for _, conns := range []int{1, 10, 50} {
+		for _, kib := range b.sizes {
+			size := kib << 10
+			for _, conns := range b.conns {
 				for _, keep := range []bool{false, true} {
 					l := load{size: size, conns: conns, messages: b.messages(conns, size), mode: smtpMode{keepOpen: keep}, address: s.smtp}
 					o, err := s.run(ctx, b.corpus, l)
@@ -168,16 +174,16 @@ func benchSMTP(ctx context.Context, b *bench) error {
 		}
 	}
 	b.table.head("message, connections", "theirs accepted/s", "theirs delivered/s", "ours delivered/s", "ratio", "their CPU ms", "our CPU ms", "CPU ratio")
-	for _, size := range []int{4 << 10, 100 << 10} {
+	for _, kib := range b.sizes {
 		for _, keep := range []bool{false, true} {
-			for _, conns := range []int{1, 10, 50} {
-				k := key{size, conns, keep}
+			for _, conns := range b.conns {
+				k := key{kib << 10, conns, keep}
 				t, o := theirs[k], ours[k]
 				how := "one each"
 				if keep {
 					how = "kept open"
 				}
-				b.table.row(fmt.Sprintf("%d KiB, %d, %s", size>>10, conns, how),
+				b.table.row(fmt.Sprintf("%d KiB, %d, %s", kib, conns, how),
 					num(t.accepted), num(t.delivered), num(o.delivered), times(o.delivered, t.delivered),
 					ms(t.cpu), ms(o.cpu), times(float64(o.cpu), float64(t.cpu)))
 			}
