@@ -228,6 +228,13 @@ func TestAddressMustBelongToTheDomain(t *testing.T) {
 	}
 }
 
+func TestWrongProvisioningFile(t *testing.T) {
+	f := freshBox()
+	f.state.Problems = []string{`pillarbox.toml on the boot volume: line 7, user.address: "ann" lacks the @ and a domain`}
+	d := newDrive(t, f)
+	d.expect("first-wrong-file")
+}
+
 func TestStatus(t *testing.T) {
 	when := time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
 	well := State{Version: "0.1", Hostname: "mail.example.org", SetUp: true, Serving: true,

@@ -15,11 +15,7 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	switch {
 	case len(s.Problems) > 0:
 		add("  " + t.bad.Render(T("LOOK HERE")))
-		for _, p := range s.Problems[:min(len(s.Problems), 3)] {
-			for _, l := range wrap(p, width-8) {
-				add("    " + t.warn.Render(l))
-			}
-		}
+		add(problemLines(t, s, width)...)
 	case s.Serving && s.SetUp:
 		add("  "+t.good.Render(T("ALL WELL")), "    "+T("Mail is served."))
 	default:
@@ -72,6 +68,26 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 			}
 			add("  " + text)
 		}
+	}
+	return lines
+}
+
+// problemLines are the first sentences about what is the matter.
+func problemLines(t theme, s State, width int) (lines []string) {
+	for _, p := range s.Problems[:min(len(s.Problems), 3)] {
+		for _, l := range wrap(p, width-8) {
+			lines = append(lines, "    "+t.warn.Render(l))
+		}
+	}
+	return lines
+}
+
+// wizardProblems are the same on the first page of the wizard: why a box that
+// was given a provisioning file asks questions after all, for one.
+func wizardProblems(t theme, s State) []string {
+	lines := problemLines(t, s, 80)
+	if len(lines) > 0 {
+		lines = append(lines, "")
 	}
 	return lines
 }

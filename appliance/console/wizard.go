@@ -119,7 +119,7 @@ func newWizard(t theme, c *Catalogue, zones []string, found facts) *wizard {
 	}, "")
 	w.pages = []*page{
 		{title: T("Welcome"), intro: T("A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
-			fields: []*field{language}},
+			facts: func() []string { return wizardProblems(t, found()) }, fields: []*field{language}},
 		{title: T("Network"), intro: T("This is what the box found."), facts: func() []string { return networkFacts(t, c, found()) }},
 		{title: T("Names"), fields: []*field{domain, hostname},
 			leave: func() {
@@ -348,6 +348,8 @@ func (w *wizard) view(width int) (title string, lines []string, keys string) {
 	}
 	if p.facts != nil {
 		lines = append(lines, p.facts()...)
+	}
+	if len(p.fields) == 0 {
 		return title, lines, T("Enter: next   Esc: page before")
 	}
 	for i, f := range p.fields {
