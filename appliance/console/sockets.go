@@ -116,15 +116,21 @@ func (st *State) fromBox(bs *boxapi.Status) {
 	}
 }
 
-// fromHealth takes what somebody should look at. What the daemons said
-// themselves is not said twice.
+// fromHealth takes what somebody should look at, and puts first what cannot
+// wait. What the daemons said themselves is not said twice.
 func (st *State) fromHealth(hs *healthapi.Status) {
+	var now []string
 	for _, s := range hs.States {
 		text := strings.TrimSpace(s.What + " " + s.Do)
-		if !strings.HasPrefix(s.ID, "service/") && !strings.HasPrefix(s.ID, "mail/disk") && !slices.Contains(st.Problems, text) {
+		switch {
+		case strings.HasPrefix(s.ID, "service/"), strings.HasPrefix(s.ID, "mail/disk"), slices.Contains(st.Problems, text):
+		case s.Level == healthapi.Bad:
+			now = append(now, text)
+		default:
 			st.Problems = append(st.Problems, text)
 		}
 	}
+	st.Problems = append(now, st.Problems...)
 }
 
 func (st *State) fromMail(ms *mailapi.Status) {

@@ -47,7 +47,7 @@ type Answer struct {
 type State struct {
 	Synced bool
 	Source string        // the server whose answer was taken
-	Offset time.Duration // the clock was behind by this at the last answer
+	Offset time.Duration // the clock was behind by this at the last answer, unless it was set then
 	LastOK time.Time
 	// Problem is a sentence where something is wrong.
 	Problem string
@@ -126,6 +126,7 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 	case first && size >= stepFrom:
 		err = f.Step(best.Offset)
 		f.Log.Info("the clock was set", "by", best.Offset, "server", best.Server)
+		best.Offset, now = 0, time.Now() // it is right now
 	case !first && size >= badFrom:
 		f.state.Problem = fmt.Sprintf("the clock and the time server %s differ by %v; restart the box to set the clock", best.Server, best.Offset.Round(time.Second))
 		return

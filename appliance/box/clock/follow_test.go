@@ -51,7 +51,7 @@ func TestFollow(t *testing.T) {
 	}
 	fails, offset = nil, 3*time.Hour
 	f.once(t.Context(), now)
-	if s := f.State(); !s.Synced || stepped != 3*time.Hour || slewed != 0 {
+	if s := f.State(); !s.Synced || stepped != 3*time.Hour || slewed != 0 || s.Offset != 0 {
 		t.Errorf("at boot: %+v, stepped %v, slewed %v", s, stepped, slewed)
 	}
 	offset = 20 * time.Millisecond
