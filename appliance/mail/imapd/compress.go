@@ -16,7 +16,12 @@ import (
 type squasher struct{ dst io.Writer }
 
 func (s *squasher) Write(p []byte) (int, error) {
-	if err := flate.StatelessDeflate(s.dst, p, false, nil); err != nil {
+	// The compressor writes in bits and pieces: each would be a TLS record.
+	var b bytes.Buffer
+	if err := flate.StatelessDeflate(&b, p, false, nil); err != nil {
+		return 0, err
+	}
+	if _, err := s.dst.Write(b.Bytes()); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -34,6 +34,7 @@ name = "example.org"
 [[user]]
 address = "` + ann + `"
 password = "` + annPassword + `"
+quota = "1GiB"
 [[user]]
 address = "` + bob + `"
 password = "` + bobPassword + `"
