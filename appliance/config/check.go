@@ -75,6 +75,8 @@ func (c *checker) list(field string, v []string, check func(string) (string, err
 func (c *checker) box(b *Box) {
 	c.value("box.hostname", &b.Hostname, Hostname)
 	c.value("box.timezone", &b.Timezone, Timezone)
+	c.value("box.language", &b.Language, Language)
+	c.value("box.keyboard", &b.Keyboard, Keyboard)
 	c.password("box.admin_password", b.AdminPassword, b.AdminPasswordHash, AdminLogin)
 }
 

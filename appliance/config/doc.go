@@ -12,6 +12,8 @@
 //	[box]
 //	hostname = "mail.example.org"
 //	timezone = "Europe/Berlin"
+//	language = "de"                 # of the console: en, de, fr, es
+//	keyboard = "de"                 # at its screen: us, uk, de, fr, es, ch
 //	admin_password = "..."          # or admin_password_hash, see package password
 //	[network]
 //	mode = "dhcp"                   # or "static" with address, gateway, dns

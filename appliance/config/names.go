@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,6 +161,27 @@ func Timezone(s string) (string, error) {
 	}
 	if _, err := time.LoadLocation(s); err != nil {
 		return "", errForm
+	}
+	return s, nil
+}
+
+// Languages are those that the box speaks, by their ISO 639-1 codes.
+func Languages() []string { return []string{"en", "de", "fr", "es"} }
+
+// Keyboards are the layouts that the keyboard at the box's screen may have, by
+// country.
+func Keyboards() []string { return []string{"us", "uk", "de", "fr", "es", "ch"} }
+
+// Language checks the code of a language.
+func Language(s string) (string, error) { return oneOf(s, Languages()) }
+
+// Keyboard checks the name of a keyboard layout.
+func Keyboard(s string) (string, error) { return oneOf(s, Keyboards()) }
+
+func oneOf(s string, list []string) (string, error) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if !slices.Contains(list, s) {
+		return "", fmt.Errorf("must be one of %s", strings.Join(list, ", "))
 	}
 	return s, nil
 }

@@ -29,6 +29,8 @@ type Provision struct {
 type Box struct {
 	Hostname          string `toml:"hostname"`
 	Timezone          string `toml:"timezone"`
+	Language          string `toml:"language"` // of the console, one of Languages
+	Keyboard          string `toml:"keyboard"` // at the screen, one of Keyboards
 	AdminPassword     string `toml:"admin_password"`
 	AdminPasswordHash string `toml:"admin_password_hash"`
 }

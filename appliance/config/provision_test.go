@@ -88,6 +88,8 @@ func TestProblems(t *testing.T) {
 		{"hostname", "[box]\nhostname = 'mail'\n", []string{"line 2: box.hostname must be a full name such as mail.example.org"}},
 		{"hostname is an address", "[box]\nhostname = '192.0.2.1'\n", []string{"box.hostname"}},
 		{"time zone", "[box]\ntimezone = 'Mars/Olympus'\n", []string{"line 2: box.timezone must be a time zone such as Europe/Berlin"}},
+		{"language", "[box]\nlanguage = 'tlh'\n", []string{"line 2: box.language must be one of en, de, fr, es"}},
+		{"keyboard", "[box]\nkeyboard = 'de_DE'\n", []string{"line 2: box.keyboard must be one of us, uk, de, fr, es, ch"}},
 		{"admin password", "[box]\nadmin_password = 'short'\n", []string{"line 2: box.admin_password must have at least 8 characters"}},
 		{"both passwords", "[box]\nadmin_password = 'correct horse'\nadmin_password_hash='x'", []string{"line 2: box.admin_password and box.admin_password_hash must not both"}},
 		{"bad hash", "[box]\nadmin_password_hash = '$2b$x'\n", []string{"line 2: box.admin_password_hash must be an argon2id hash"}},

@@ -16,6 +16,9 @@ type Backend interface {
 	// SetUp applies the first-boot answers, all or none, and may be called
 	// again after a failure. A refused answer comes as a *FieldError.
 	SetUp(ctx context.Context, a Answers) error
+	// Speak keeps a language and Type a keyboard for the box's consoles.
+	Speak(ctx context.Context, language string) error
+	Type(ctx context.Context, keyboard string) error
 	// PowerOff and Restart end in an orderly shutdown.
 	PowerOff(ctx context.Context) error
 	Restart(ctx context.Context) error
@@ -25,8 +28,10 @@ type Backend interface {
 type State struct {
 	Version   string
 	Hostname  string
-	SetUp     bool // the first-boot questions have been answered
-	Serving   bool // mail is served
+	Language  string // of the console, as it was chosen; empty: not yet
+	Keyboard  string // at the screen, likewise
+	SetUp     bool   // the first-boot questions have been answered
+	Serving   bool   // mail is served
 	Started   time.Time
 	Links     []Link
 	Services  []Service
@@ -82,6 +87,8 @@ type Event struct {
 
 // Answers are the first-boot questions' answers.
 type Answers struct {
+	Language      string // a code of Languages
+	Keyboard      string // a code of Keyboards
 	Hostname      string
 	Domain        string
 	AdminPassword string

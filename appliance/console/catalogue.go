@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"pillarbox/appliance/config"
 )
 
 //go:embed catalogues/*.toml
@@ -22,18 +24,24 @@ type Language struct {
 
 // Languages lists the languages there are, English first.
 func Languages() []Language {
-	return []Language{{"en", "English"}, {"de", "Deutsch"}, {"fr", "Français"}, {"es", "Español"}}
+	names := map[string]string{"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
+	var list []Language
+	for _, code := range config.Languages() {
+		list = append(list, Language{code, names[code]})
+	}
+	return list
 }
 
 // Catalogue translates the console's sentences. The English sentence is the
 // key; a sentence without a translation stays English.
 type Catalogue struct {
+	code      string
 	sentences map[string]string
 }
 
 // LoadCatalogue loads a language's sentences; English needs none.
 func LoadCatalogue(code string) (*Catalogue, error) {
-	c := &Catalogue{}
+	c := &Catalogue{code: code}
 	if code == "en" {
 		return c, nil
 	}

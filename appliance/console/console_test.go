@@ -40,7 +40,15 @@ func (f *fake) SetUp(_ context.Context, a Answers) error {
 	return nil
 }
 func (f *fake) PowerOff(context.Context) error { f.off++; return nil }
-func (f *fake) Restart(context.Context) error  { return errors.New("init does not answer") }
+func (f *fake) Speak(_ context.Context, language string) error {
+	f.state.Language = language
+	return nil
+}
+func (f *fake) Type(_ context.Context, keyboard string) error {
+	f.state.Keyboard = keyboard
+	return nil
+}
+func (f *fake) Restart(context.Context) error { return errors.New("init does not answer") }
 
 // drive runs a console without a terminal: keys in, screens out.
 type drive struct {
@@ -81,7 +89,7 @@ func (d *drive) run(cmd tea.Cmd) {
 }
 
 func (d *drive) keys(keys ...string) {
-	special := map[string]rune{"enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "up": tea.KeyUp, "down": tea.KeyDown, "backspace": tea.KeyBackspace}
+	special := map[string]rune{"home": tea.KeyHome, "enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "up": tea.KeyUp, "down": tea.KeyDown, "backspace": tea.KeyBackspace}
 	for _, k := range keys {
 		if code, ok := special[k]; ok {
 			d.run(second(d.m.Update(tea.KeyPressMsg{Code: code})))
@@ -182,7 +190,7 @@ func TestFirstBoot(t *testing.T) {
 	d.keys("esc", "esc", "esc", "esc", "esc")
 	d.expect("first-back-again")
 	d.press(14, "enter")
-	want := Answers{Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "shorter password",
+	want := Answers{Language: "en", Keyboard: "us", Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "shorter password",
 		Mailbox: "ann@example.org", MailboxName: "Ann Example", Password: "ann's password", TimeZone: "Europe/Berlin",
 		SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "smart word"}
 	if len(f.got) != 1 || f.got[0] != want {

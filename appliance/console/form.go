@@ -1,6 +1,7 @@
 package console
 
 import (
+	"slices"
 	"strings"
 
 	"charm.land/bubbles/v2/textinput"
@@ -50,6 +51,12 @@ func (f *field) set(value string) {
 			f.pick = i
 		}
 	}
+}
+
+// choose picks one of the options, with all of them to see.
+func (f *field) choose(option string) {
+	f.input.SetValue("")
+	f.pick = max(0, slices.Index(f.options, option))
 }
 
 // value is the answer as it stands.

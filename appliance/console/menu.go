@@ -51,6 +51,7 @@ func (m *model) menu() *list {
 		{T("Check the mail store"), "", m.openCheck},
 		{T("Administrator's password"), "", m.openAdminPassword},
 		{T("Language"), "", func() tea.Cmd { return m.open(m.languages()) }},
+		{T("Keyboard"), "", func() tea.Cmd { return m.open(m.keyboards()) }},
 		{T("Restart or switch off"), "", func() tea.Cmd { return m.open(m.power()) }},
 	}}
 }
@@ -82,9 +83,17 @@ func (m *model) languages() *list {
 	var items []item
 	for _, l := range Languages() {
 		items = append(items, item{l.Name, "", func() tea.Cmd {
-			m.speak(l.Code)
-			m.stack = nil
-			return nil
+			return m.ask(func(ctx context.Context) then {
+				err := m.backend.Speak(ctx, l.Code)
+				return func() tea.Cmd {
+					m.stack = nil
+					m.speak(l.Code)
+					if err != nil {
+						m.notice = m.c.T("That did not work: %s", err)
+					}
+					return nil
+				}
+			})
 		}})
 	}
 	return &list{title: m.c.T("Language"), items: items}

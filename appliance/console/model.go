@@ -53,6 +53,9 @@ type model struct {
 	drawn         time.Time // the whole screen, last
 	known         bool      // state has been read at least once
 	language      string
+	kept          string // language that the box's settings held when they were read last
+	keyboard      string // layout in force here
+	loadKeyboard  func(layout string) error
 	zones         []string
 	wizard        *wizard
 	asked         *question
@@ -116,7 +119,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case zonesRead:
 		if msg.err == nil && m.wizard == nil && !m.state.SetUp {
 			m.zones = msg.zones
-			m.wizard = newWizard(m.t, m.c, msg.zones, func() State { return m.state })
+			m.wizard = newWizard(m.t, m.c, msg.zones, m.loadKeyboard != nil, func() State { return m.state })
 		}
 		return m, nil
 	case refresh:
@@ -154,6 +157,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	if m.wizard != nil {
 		cmd := m.wizard.update(msg)
 		m.speak(m.wizard.language())
+		m.typeOn(m.wizard.keyboard())
 		return m, cmd
 	}
 	k, isKey := msg.(tea.KeyPressMsg)
@@ -180,6 +184,13 @@ func (m *model) took(msg stateRead) tea.Cmd {
 		if zone, err := time.LoadLocation(m.state.Clock.Zone); err == nil {
 			m.zone = zone
 		}
+		if m.state.Language != m.kept && m.wizard == nil {
+			m.kept = m.state.Language // here or on another console
+			m.speak(m.kept)
+		}
+		if m.wizard == nil {
+			m.typeOn(m.state.Keyboard)
+		}
 	}
 	if m.state.SetUp && m.wizard != nil && m.wizard.phase == asking {
 		m.wizard = nil // answered elsewhere: on the other console, by file or on the web
@@ -192,7 +203,7 @@ func (m *model) took(msg stateRead) tea.Cmd {
 
 // speak changes to a language where it is another one than now.
 func (m *model) speak(code string) {
-	if code == m.language {
+	if code == "" || code == m.language {
 		return
 	}
 	c, err := LoadCatalogue(code)

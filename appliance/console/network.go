@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -34,9 +33,8 @@ func (m *model) network(s boxapi.Settings) *form {
 	if s.Network.Mode == boxapi.ModeStatic {
 		now = byHand
 	}
-	mode := newField(field{id: "mode", label: T("Address"), options: []string{byDHCP, byHand}, help: T("Choose with the arrow keys.")}, now)
-	mode.pick = slices.Index(mode.options, now)
-	mode.input.SetValue("")
+	mode := newField(field{id: "mode", label: T("Address"), options: []string{byDHCP, byHand}, help: T("Choose with the arrow keys.")}, "")
+	mode.choose(now)
 	fixed := func() bool { return mode.value() == byHand }
 	question := func(id, label, help, value string, optional bool, check func(string) (string, error)) *field {
 		return newField(field{id: id, label: label, help: help, needless: func() bool { return !fixed() }, check: func(v string) error {

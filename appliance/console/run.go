@@ -24,6 +24,9 @@ type Config struct {
 	// Language is a code of Languages; English where empty.
 	Language string
 	Backend  Backend
+	// LoadKeyboard gives the keyboard at TTY a layout of Keyboards; nil where
+	// the keyboard is not the box's, as on a serial line.
+	LoadKeyboard func(layout string) error
 	// Mail, Box, Init and Health are what the menus change and read.
 	Mail   mailapi.Service
 	Box    boxapi.Service
@@ -67,7 +70,7 @@ func newModel(ctx context.Context, cfg Config) (*model, error) {
 		now = time.Now
 	}
 	return &model{
-		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, zone: time.UTC, now: now,
+		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, loadKeyboard: cfg.LoadKeyboard, zone: time.UTC, now: now,
 		// A Tick runs from when it is made: each refresh needs a new one.
 		tick:  func() tea.Cmd { return tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }) },
 		width: defaultWidth, height: defaultHeight,

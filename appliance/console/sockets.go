@@ -100,7 +100,7 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 
 func (st *State) fromBox(bs *boxapi.Status) {
 	st.Version = cmp.Or(st.Version, bs.Version)
-	st.Hostname = bs.Hostname
+	st.Hostname, st.Language, st.Keyboard = bs.Hostname, bs.Language, bs.Keyboard
 	st.Clock = Clock{Synced: bs.Clock.Synced, Zone: bs.Timezone}
 	st.Disk = Disk{Total: bs.Data.Size, Free: bs.Data.Free}
 	for _, i := range bs.Interfaces {
@@ -166,13 +166,11 @@ func (s *Sockets) TimeZones(ctx context.Context) ([]string, error) { return s.Bo
 // SetUp does first what can be done again, naming the machine and the smart
 // host, and then maild's part, which is made once and whole.
 func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
-	settings, err := s.Box.Settings(ctx)
+	err := s.change(ctx, func(b *boxapi.Settings) {
+		b.Hostname, b.Timezone, b.Language, b.Keyboard = a.Hostname, a.TimeZone, a.Language, a.Keyboard
+	})
 	if err != nil {
 		return err
-	}
-	settings.Hostname, settings.Timezone = a.Hostname, a.TimeZone
-	if _, err := s.Box.SetSettings(ctx, *settings); err != nil {
-		return refused(err)
 	}
 	if a.SmartHost != "" {
 		c := mailapi.SettingsChange{SmartHost: &a.SmartHost, SmartHostUser: &a.SmartHostUser, SmartHostPassword: &a.SmartHostPassword}
@@ -186,6 +184,27 @@ func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
 	}))
 }
 
+// change changes the settings of the machine.
+func (s *Sockets) change(ctx context.Context, how func(*boxapi.Settings)) error {
+	settings, err := s.Box.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	how(settings)
+	_, err = s.Box.SetSettings(ctx, *settings)
+	return refused(err)
+}
+
+// Speak keeps a language for all consoles.
+func (s *Sockets) Speak(ctx context.Context, language string) error {
+	return s.change(ctx, func(b *boxapi.Settings) { b.Language = language })
+}
+
+// Type keeps a layout for the keyboard at the screen.
+func (s *Sockets) Type(ctx context.Context, keyboard string) error {
+	return s.change(ctx, func(b *boxapi.Settings) { b.Keyboard = keyboard })
+}
+
 // refused names the question whose answer a daemon did not take.
 func refused(err error) error {
 	var we *wire.Error
@@ -193,7 +212,7 @@ func refused(err error) error {
 		return err
 	}
 	fields := map[string]string{
-		"hostname": "hostname", "timezone": "timezone", "domain": "domain",
+		"hostname": "hostname", "timezone": "timezone", "language": "language", "keyboard": "keyboard", "domain": "domain",
 		"admin_password": "admin_password", "admin_address": "mailbox", "first_user.address": "mailbox",
 		"smart_host": "smart_host", "smart_host_user": "smart_host_user", "smart_host_password": "smart_host_password",
 		"first_user.name": "mailbox_name", "first_user.password": "mailbox_password",

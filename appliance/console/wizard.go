@@ -15,6 +15,7 @@ import (
 // fields, which live as long as the wizard: going back loses nothing.
 type wizard struct {
 	t     theme
+	keys  bool // the person types on the box's own keyboard
 	c     *Catalogue
 	pages []*page
 	at    int // index into pages; len(pages) is the summary
@@ -52,14 +53,25 @@ type setUpDone struct{ err error }
 // facts are what the box found out by itself, for the page about its network.
 type facts func() State
 
-func newWizard(t theme, c *Catalogue, zones []string, found facts) *wizard {
-	w := &wizard{t: t, c: c}
+func newWizard(t theme, c *Catalogue, zones []string, keys bool, found facts) *wizard {
+	w := &wizard{t: t, c: c, keys: keys}
 	T := c.T
 	var names []string
 	for _, l := range Languages() {
 		names = append(names, l.Name)
 	}
 	language := newField(field{id: "language", label: "Language / Sprache / Langue / Idioma", options: names, help: T("Choose with the arrow keys.")}, "")
+	for _, l := range Languages() {
+		if l.Code == c.code {
+			language.choose(l.Name)
+		}
+	}
+	var layouts []string
+	for _, k := range Keyboards() {
+		layouts = append(layouts, k.Name)
+	}
+	keyboard := newField(field{id: "keyboard", label: T("Keyboard"), options: layouts, help: T("What is printed on its keys."), needless: func() bool { return !keys }}, "")
+	keyboard.choose(keyboardName(usualKeyboard(c.code)))
 	direct, smart := T("straight to each recipient's server"), T("by a smart host of your provider")
 	way := newField(field{id: "way", label: T("How mail leaves"), options: []string{direct, smart},
 		help: T("Straight is best where port 25 is open outwards. Most home and many office lines need a smart host.")}, "")
@@ -119,7 +131,7 @@ func newWizard(t theme, c *Catalogue, zones []string, found facts) *wizard {
 	}, "")
 	w.pages = []*page{
 		{title: T("Welcome"), intro: T("A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
-			facts: func() []string { return wizardProblems(t, found()) }, fields: []*field{language}},
+			facts: func() []string { return wizardProblems(t, found()) }, fields: []*field{language, keyboard}},
 		{title: T("Network"), intro: T("This is what the box found."), facts: func() []string { return networkFacts(t, c, found()) }},
 		{title: T("Names"), fields: []*field{domain, hostname},
 			leave: func() {
@@ -148,10 +160,14 @@ func newWizard(t theme, c *Catalogue, zones []string, found facts) *wizard {
 
 // speak asks in another language from here on, with all answers kept.
 func (w *wizard) speak(c *Catalogue, zones []string, found facts) *wizard {
-	n := newWizard(w.t, c, zones, found)
+	n := newWizard(w.t, c, zones, w.keys, found)
+	proposed := w.keyboard() == usualKeyboard(w.c.code)
 	for i, p := range w.pages {
 		for j, f := range p.fields {
 			f2 := n.pages[i].fields[j]
+			if f.id == "keyboard" && proposed {
+				continue // goes with the language until the person says otherwise
+			}
 			f2.input.SetValue(f.input.Value())
 			f2.pick = f.pick
 		}
@@ -168,6 +184,16 @@ func (w *wizard) language() string {
 		}
 	}
 	return "en"
+}
+
+// keyboard is the layout chosen on the first page.
+func (w *wizard) keyboard() string {
+	for _, k := range Keyboards() {
+		if k.Name == w.field("keyboard").value() {
+			return k.Code
+		}
+	}
+	return usualKeyboard(w.language())
 }
 
 func (w *wizard) focusOn(page, fieldIndex int) {
@@ -198,6 +224,7 @@ func (w *wizard) answers() Answers {
 	v := func(id string) string { return w.field(id).value() }
 	smart := w.field("smart_host")
 	a := Answers{
+		Language: w.language(), Keyboard: w.keyboard(),
 		Hostname: strings.ToLower(v("hostname")), Domain: strings.ToLower(v("domain")),
 		AdminPassword: v("admin_password"), Mailbox: strings.ToLower(v("mailbox")), MailboxName: v("mailbox_name"),
 		Password: v("mailbox_password"), TimeZone: v("timezone"), SmartHost: smart.value(), SmartHostUser: v("smart_host_user"), SmartHostPassword: v("smart_host_password"),

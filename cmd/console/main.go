@@ -16,6 +16,7 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/console"
+	"pillarbox/appliance/console/keymap"
 	"pillarbox/appliance/version"
 )
 
@@ -60,8 +61,12 @@ func run() error {
 	defer f.Close()
 	init, box, mail := initapi.NewClient(*initSocket), boxapi.NewClient(*boxSocket), mailapi.NewClient(*mailSocket)
 	health := healthapi.NewClient(*healthSocket)
+	var loadKeyboard func(string) error
+	if !*serial {
+		loadKeyboard = func(layout string) error { return keymap.Load(f, layout) }
+	}
 	return console.Run(ctx, console.Config{
-		TTY: f, Serial: *serial,
+		TTY: f, Serial: *serial, LoadKeyboard: loadKeyboard,
 		Backend: &console.Sockets{Init: init, Box: box, Mail: mail, Health: health},
 		Mail:    mail, Box: box, Init: init, Health: health,
 	})

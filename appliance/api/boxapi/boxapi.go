@@ -46,6 +46,8 @@ type Status struct {
 	Version     string      `json:"version"`
 	Hostname    string      `json:"hostname"`
 	Timezone    string      `json:"timezone"`
+	Language    string      `json:"language,omitempty"`
+	Keyboard    string      `json:"keyboard,omitempty"`
 	Kernel      string      `json:"kernel"`       // release, such as 6.1.0-56-amd64
 	Uptime      float64     `json:"uptime"`       // seconds
 	BootSeconds float64     `json:"boot_seconds"` // kernel start to mail served; 0 until then
@@ -140,8 +142,10 @@ const (
 // Settings are what a person decides about the machine. An empty Hostname or
 // Timezone in PUT means the default (pillarbox, UTC).
 type Settings struct {
-	Hostname string   `json:"hostname"` // fully qualified where mail needs it, such as mail.example.org
-	Timezone string   `json:"timezone"` // of the time zone database, such as Europe/Berlin
+	Hostname string   `json:"hostname"`           // fully qualified where mail needs it, such as mail.example.org
+	Timezone string   `json:"timezone"`           // of the time zone database, such as Europe/Berlin
+	Language string   `json:"language,omitempty"` // of the console, as config.Languages; empty: not chosen
+	Keyboard string   `json:"keyboard,omitempty"` // at the screen, as config.Keyboards; empty: us
 	Network  Network  `json:"network"`
 	NTP      []string `json:"ntp,omitempty"` // servers; empty: those of the lease, else the default pool
 }

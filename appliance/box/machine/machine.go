@@ -246,6 +246,8 @@ func check(s boxapi.Settings) (boxapi.Settings, error) {
 	}
 	value("hostname", &s.Hostname, config.Hostname)
 	value("timezone", &s.Timezone, config.Timezone)
+	value("language", &s.Language, config.Language)
+	value("keyboard", &s.Keyboard, config.Keyboard)
 	for i := range s.NTP {
 		value("ntp", &s.NTP[i], config.TimeServer)
 	}
@@ -341,7 +343,7 @@ func (m *Manager) Reboot(ctx context.Context, r boxapi.StopRequest) error {
 // Status describes the machine.
 func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 	m.mu.Lock()
-	s := &boxapi.Status{Version: m.cfg.Version, Timezone: m.settings.Timezone, Provision: m.provision}
+	s := &boxapi.Status{Version: m.cfg.Version, Timezone: m.settings.Timezone, Language: m.settings.Language, Keyboard: m.settings.Keyboard, Provision: m.provision}
 	network, follower, open := m.network, m.clock, m.open
 	m.mu.Unlock()
 	s.Hostname = m.hostname()

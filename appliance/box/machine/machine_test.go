@@ -81,6 +81,8 @@ func TestSettingsAreCheckedKeptAndApplied(t *testing.T) {
 	}{
 		{boxapi.Settings{Hostname: "not a name"}, "hostname"},
 		{boxapi.Settings{Timezone: "Mars/Olympus"}, "timezone"},
+		{boxapi.Settings{Language: "Latin"}, "language"},
+		{boxapi.Settings{Keyboard: "qwerty"}, "keyboard"},
 		{boxapi.Settings{Network: boxapi.Network{Mode: "magic"}}, "network.mode"},
 		{boxapi.Settings{Network: boxapi.Network{Mode: boxapi.ModeStatic}}, "network.address"},
 		{boxapi.Settings{Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1"}}, "network.address"},
@@ -95,11 +97,11 @@ func TestSettingsAreCheckedKeptAndApplied(t *testing.T) {
 	if s := m.Current(); s.Hostname != "" {
 		t.Errorf("a refused setting is kept: %+v", s)
 	}
-	want := boxapi.Settings{Hostname: "mail.example.org", Timezone: "Europe/Berlin", Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1/24"}}
+	want := boxapi.Settings{Hostname: "mail.example.org", Timezone: "Europe/Berlin", Language: "fr", Keyboard: "ch", Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1/24"}}
 	if _, err := m.SetSettings(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	if got := reopen(t, root).Current(); got.Hostname != want.Hostname || got.Network.Address != want.Network.Address {
+	if got := reopen(t, root).Current(); got.Hostname != want.Hostname || got.Language != "fr" || got.Keyboard != "ch" || got.Network.Address != want.Network.Address {
 		t.Errorf("after a restart: %+v", got)
 	}
 	if hosts := read(t, root, "etc/hosts"); !strings.Contains(hosts, "mail.example.org mail\n") {
@@ -128,13 +130,13 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-const provisioning = "[box]\nhostname = \"mail.example.org\"\nadmin_password = \"admin's own words\"\n[network]\nmode = \"static\"\naddress = \"192.0.2.9/24\"\n"
+const provisioning = "[box]\nhostname = \"mail.example.org\"\nlanguage = \"de\"\nkeyboard = \"ch\"\nadmin_password = \"admin's own words\"\n[network]\nmode = \"static\"\naddress = \"192.0.2.9/24\"\n"
 
 func TestProvisioning(t *testing.T) {
 	m, root := newTest(t)
 	write(t, root, "esp/pillarbox.toml", provisioning)
 	m.Start(t.Context())
-	if s := m.Current(); s.Hostname != "mail.example.org" || s.Network.Address != "192.0.2.9/24" {
+	if s := m.Current(); s.Hostname != "mail.example.org" || s.Language != "de" || s.Keyboard != "ch" || s.Network.Address != "192.0.2.9/24" {
 		t.Errorf("the machine's part: %+v", s)
 	}
 	if got := read(t, root, "state/maild/provision.toml"); got != provisioning {

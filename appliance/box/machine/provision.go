@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -143,6 +144,7 @@ func (m *Manager) take(source string, raw []byte) error {
 	if p.Box.Timezone != "" {
 		s.Timezone = p.Box.Timezone
 	}
+	s.Language, s.Keyboard = cmp.Or(p.Box.Language, s.Language), cmp.Or(p.Box.Keyboard, s.Keyboard)
 	if n := p.Network; n.Mode != "" {
 		s.Network = boxapi.Network{Mode: n.Mode, Interface: n.Interface, Address: n.Address, Gateway: n.Gateway, DNS: n.DNS}
 	}
