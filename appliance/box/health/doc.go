@@ -2,8 +2,8 @@
 // daemons offer, judges it, remembers it, and tells the owner what is failing
 // before it fails.
 //
-// The parts: sources read (hwmon, drives, memory, arrays, network, UPS, space,
-// daemons) and give readings, which are numbers with limits, or findings, which
+// The parts: sources read (hwmon, drives, the management controller, memory, arrays,
+// network, UPS, space, daemons) and give readings, which are numbers with limits, or findings, which
 // are verdicts. The [Judge] turns both into states with sentences, slowly
 // enough that nothing flutters. The [History] keeps every reading for a year in
 // bounded space. The [Messenger] tells each change once. The [Watchdog] restarts
@@ -18,6 +18,6 @@
 //     watchdog is to be fed.
 //
 // On disk, below the state volume's health folder: history/ID.ring (see ring),
-// states.json (what was told, so that a restart tells nothing twice) and
-// settings.json.
+// states.json (what was told, so that a restart tells nothing twice),
+// ipmi.json (the place in the management controller's log) and settings.json.
 package health

@@ -54,6 +54,7 @@ type Monitor struct {
 	watchdog  *Watchdog
 	daemons   *daemons
 	carriers  carriers
+	bmc       *management
 	powerOff  bool // has been asked for
 
 	mu       sync.Mutex
@@ -95,6 +96,7 @@ func New(cfg Config) (*Monitor, error) {
 		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
 		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{},
 	}
+	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
 	m.messenger = &Messenger{SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
 	m.watchdog = &Watchdog{Probe: m.probe, ReasonFile: m.reasonFile(), Log: cfg.Log}
 	return m, nil
@@ -125,7 +127,10 @@ func (m *Monitor) Run(ctx context.Context) error {
 	for _, s := range []struct {
 		every time.Duration
 		read  func(context.Context, time.Time)
-	}{{quickEvery, m.quick}, {sensorEvery, m.sensors}, {sensorEvery, m.nvmes}, {driveEvery, m.drives}, {trendEvery, m.trend}} {
+	}{
+		{quickEvery, m.quick}, {sensorEvery, m.sensors}, {sensorEvery, m.nvmes}, {sensorEvery, m.management},
+		{driveEvery, m.drives}, {trendEvery, m.trend},
+	} {
 		all.Go(func() {
 			for {
 				s.read(ctx, time.Now())
@@ -230,6 +235,16 @@ func (m *Monitor) sensors(_ context.Context, now time.Time) {
 func (m *Monitor) nvmes(_ context.Context, now time.Time) {
 	r, f := readDrives(m.path("sys"), isNVMe, m.cfg.ReadDrive)
 	m.put("nvmes", r, f)
+}
+
+// management has a turn of its own: a slow controller takes seconds.
+func (m *Monitor) management(_ context.Context, now time.Time) {
+	m.mu.Lock()
+	bad := slices.ContainsFunc(m.judge.States(), func(s healthapi.State) bool { return s.Level == healthapi.Bad })
+	light := bad && m.settings.Light
+	m.mu.Unlock()
+	r, f := m.bmc.read(now, light)
+	m.put("management", r, f)
 }
 
 func (m *Monitor) drives(_ context.Context, now time.Time) {

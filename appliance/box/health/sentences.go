@@ -64,6 +64,8 @@ func meaningOf(id string) (means, do string) {
 		return "Mail to others has not gone out for a long time.", "Look at the mail that waits, and at the connection to the Internet."
 	case strings.HasPrefix(id, "mail/certificate"):
 		return "When the certificate ends, mail programs refuse to connect.", "Renew the certificate."
+	case strings.HasPrefix(id, "ipmi/"):
+		return "A part of the server is not as it should be.", "Look at the server's lights; ask its maker what this sensor means."
 	case strings.HasPrefix(id, "clock/"):
 		return "A wrong clock gives mail wrong dates and makes certificates look invalid.", "Look at the time servers in the network settings."
 	}

@@ -15,6 +15,7 @@ type Settings struct {
 	Webhook string `json:"webhook,omitempty"` // URL; empty: none
 	NoMail  bool   `json:"no_mail,omitempty"` // no mail to the postmaster
 	Weekly  bool   `json:"weekly,omitempty"`  // a mail each Monday though all is well
+	Light   bool   `json:"light,omitempty"`   // the server's identify light burns while something is bad
 	UPS     string `json:"ups,omitempty"`     // NAME@HOST of a NUT server; empty: none
 }
 
