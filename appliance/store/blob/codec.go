@@ -1,9 +1,11 @@
 package blob
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
@@ -27,6 +29,8 @@ const packMin = 64
 type Codec struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
+
+	buffers sync.Pool // of *[]byte, for the chunks of Writers and for rows being packed
 }
 
 // NewCodec makes a codec.
@@ -64,17 +68,28 @@ func (c *Codec) Close() {
 
 // Pack makes the row of a chunk.
 func (c *Codec) Pack(p []byte) []byte {
-	row := make([]byte, chunkHead, chunkHead+len(p)/2+64)
-	row[0], row[1] = chunkVersion, methodZstd
-	binary.BigEndian.PutUint64(row[2:], xxhash.Sum64(p))
+	var head [chunkHead]byte
+	head[0], head[1] = chunkVersion, methodZstd
+	binary.BigEndian.PutUint64(head[2:], xxhash.Sum64(p))
 	if len(p) >= packMin {
-		row = c.enc.EncodeAll(p, row)
-		if len(row) < chunkHead+len(p) {
-			return row
+		b := c.buffer()
+		defer c.buffers.Put(b)
+		*b = c.enc.EncodeAll(p, append(*b, head[:]...))
+		if len(*b) < chunkHead+len(p) {
+			return bytes.Clone(*b) // rows wait in memory: no longer than they must be
 		}
 	}
-	row[1] = methodPlain
-	return append(row[:chunkHead], p...)
+	head[1] = methodPlain
+	return append(head[:], p...)
+}
+
+// buffer gives an empty buffer; who is done with it puts it back.
+func (c *Codec) buffer() *[]byte {
+	if b, ok := c.buffers.Get().(*[]byte); ok {
+		*b = (*b)[:0]
+		return b
+	}
+	return new([]byte)
 }
 
 // Unpack appends to dst the bytes of a chunk row, of which there must be size.

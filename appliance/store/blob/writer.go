@@ -13,8 +13,9 @@ type Writer struct {
 	codec *Codec
 	put   func(n int, row []byte) error
 
-	buf  []byte // what has not been put yet
-	base int64  // offset of buf[0] in the body
+	buf  []byte // what has not been put yet; lies in *lent
+	lent *[]byte
+	base int64 // offset of buf[0] in the body
 	hash hash.Hash
 	meta Meta
 	head []byte // chunk 0 as written
@@ -37,6 +38,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	if w.err != nil {
 		return 0, w.err
+	}
+	if w.lent == nil {
+		w.lent = w.codec.buffer()
+		w.buf = *w.lent
 	}
 	written := 0
 	for len(p) > 0 {
@@ -110,6 +115,11 @@ func (w *Writer) Finish() (Meta, error) {
 		}
 	}
 	w.hash.Sum(w.meta.SHA256[:0])
+	if w.lent != nil {
+		*w.lent = w.buf
+		w.codec.buffers.Put(w.lent)
+		w.lent = nil
+	}
 	w.buf = nil
 	w.done = true
 	return w.meta, nil
