@@ -151,8 +151,8 @@ func (h *header) finish(p *Part, x *Index, root, digest bool) {
 	if h.seen[fContentType] {
 		contentType(p, h.text(fContentType))
 	}
-	if d := h.text(fDisposition); d != "" {
-		p.Disposition, p.DispositionParams = valueAndParams(d)
+	if d, params := valueAndParams(h.text(fDisposition)); d != "" { // parameters of nothing say nothing
+		p.Disposition, p.DispositionParams = d, params
 	}
 	if e := token(h.text(fEncoding)); e != "" {
 		p.Encoding = e
