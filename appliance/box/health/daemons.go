@@ -168,19 +168,19 @@ func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healt
 		age = now.Sub(s.Queue.Oldest).Seconds()
 	}
 	readings = append(readings, healthapi.Reading{ID: "mail/queue/age", Kind: healthapi.Seconds, Name: "age of the oldest message waiting to go out", Value: age, WatchHigh: ptr(queueWatch.Seconds()), BadHigh: ptr(queueBad.Seconds())})
-	disk := finding{id: "mail/disk"}
+	full, failed := finding{id: "mail/disk/full"}, finding{id: "mail/disk/failed"}
 	switch s.Disk.State {
 	case mailapi.DiskFull:
-		disk.level = healthapi.Bad
-		disk.what = "The disk is full: no mail is taken."
-		disk.means, disk.do = meaningOf("space/data")
+		full.level = healthapi.Bad
+		full.what = "The disk is full: no mail is taken."
+		full.means, full.do = meaningOf("space/data")
 	case mailapi.DiskReadOnly:
-		disk.level = healthapi.Bad
-		disk.what = "The disk has failed to write: no mail is taken."
-		disk.means = "What was accepted before is safe and can be read."
-		disk.do = "Make a backup, look at the disk's state above, replace it."
+		failed.level = healthapi.Bad
+		failed.what = "The disk has failed to write: no mail is taken."
+		failed.means = "What was accepted before is safe and can be read."
+		failed.do = "Make a backup, look at the disk's state above, replace it."
 	}
-	found = append(found, disk)
+	found = append(found, full, failed)
 	if c, err := d.mail.Certificate(ctx); err == nil {
 		left := c.NotAfter.Sub(now).Seconds()
 		readings = append(readings, healthapi.Reading{ID: "mail/certificate", Kind: healthapi.Seconds, Name: "time left of the certificate", Value: left, WatchLow: ptr(certificateWatch.Seconds()), BadLow: ptr(certificateBad.Seconds())})

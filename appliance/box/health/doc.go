@@ -19,5 +19,6 @@
 //
 // On disk, below the state volume's health folder: history/ID.ring (see ring),
 // states.json (what was told, so that a restart tells nothing twice),
-// ipmi.json (the place in the management controller's log) and settings.json.
+// waiting.json (alerts that no mail could be sent about yet), ipmi.json (the
+// place in the management controller's log) and settings.json.
 package health

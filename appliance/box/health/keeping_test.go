@@ -147,7 +147,8 @@ func TestMessenger(t *testing.T) {
 		hooks <- b.String()
 	}))
 	defer hook.Close()
-	m := &Messenger{SMTP: "127.0.0.1:1", Settings: func() Settings { return Settings{Webhook: hook.URL} }, Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
+	file := filepath.Join(t.TempDir(), "waiting.json")
+	m := &Messenger{File: file, SMTP: "127.0.0.1:1", Settings: func() Settings { return Settings{Webhook: hook.URL} }, Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	m.Tell(now, []Change{change("fan", healthapi.Watch, healthapi.OK, "A fan is slow.")})
 	m.Tell(now.Add(time.Second), []Change{change("disk", healthapi.Bad, healthapi.OK, "A disk fails — now.")})
@@ -157,7 +158,13 @@ func TestMessenger(t *testing.T) {
 	}
 	now = now.Add(gather + time.Second)
 	m.Work(t.Context(), now) // mail does not work yet
-	m.SMTP = addr
+	if h := <-hooks; !strings.Contains(h, `"was":"ok"`) || !strings.Contains(h, `"level":"bad"`) {
+		t.Errorf("the webhook got %s", h)
+	}
+	m = &Messenger{File: file, SMTP: addr, Settings: m.Settings, Hostname: m.Hostname, Log: m.Log, tried: now}
+	if err := m.Load(now.Add(-gather)); err != nil {
+		t.Fatal(err)
+	}
 	m.Work(t.Context(), now.Add(time.Second)) // not again at once
 	if len(messages) != 0 {
 		t.Error("tried again at once")
@@ -170,9 +177,13 @@ func TestMessenger(t *testing.T) {
 			t.Errorf("the mail lacks %q:\n%s", want, got)
 		}
 	}
-	if h := <-hooks; !strings.Contains(h, `"was":"ok"`) || !strings.Contains(h, `"level":"bad"`) {
-		t.Errorf("the webhook got %s", h)
+	if len(hooks) != 0 {
+		t.Error("the webhook was told twice")
 	}
+	m.Tell(now, []Change{change("fan", healthapi.OK, healthapi.Watch, "A fan is slow.")})
+	m.Work(t.Context(), now.Add(gather))
+	m.Work(t.Context(), now.Add(retryEvery))
+	<-messages
 	// A fan that comes and goes is told once in a while, and how it ended up.
 	for i := range 20 {
 		level, was := healthapi.OK, healthapi.Watch

@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"mime"
 	"mime/quotedprintable"
 	"net"
 	"net/http"
 	"net/smtp"
+	"os"
 	"strings"
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/box/atomicfile"
 )
 
 const (
@@ -35,8 +38,10 @@ const (
 )
 
 // Messenger tells the owner about changes, by mail to the postmaster and by
-// webhook. What cannot be told now is told later.
+// webhook. What cannot be told now is told later, after a restart too.
 type Messenger struct {
+	// File keeps what waits.
+	File string
 	// SMTP is where mail is handed in: the box's own port 25.
 	SMTP string
 	// Settings gives the present settings.
@@ -44,11 +49,37 @@ type Messenger struct {
 	Hostname func() string
 	Log      *slog.Logger
 
-	waiting []Change
-	since   time.Time            // of the first in waiting
-	told    map[string]time.Time // the last message about each state
-	held    map[string]Change    // within floodGap of the last
-	tried   time.Time
+	waiting  []Change             // for mail
+	unposted []Change             // for the webhook
+	since    time.Time            // of the first in waiting
+	told     map[string]time.Time // the last message about each state
+	held     map[string]Change    // within floodGap of the last
+	tried    time.Time
+}
+
+// Load takes on what waited when this box was last in use. A file that is not
+// there is no error.
+func (m *Messenger) Load(now time.Time) error {
+	raw, err := os.ReadFile(m.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &m.waiting)
+	}
+	m.since = now
+	return err
+}
+
+// keep writes down what waits.
+func (m *Messenger) keep() {
+	raw, err := json.Marshal(m.waiting)
+	if err == nil {
+		err = atomicfile.Write(m.File, raw, 0o600)
+	}
+	if err != nil {
+		m.Log.Warn("alerts that wait are not kept", "error", err)
+	}
 }
 
 // Tell takes changes on; they go out with Work.
@@ -74,6 +105,10 @@ func (m *Messenger) take(now time.Time, c Change) {
 		m.since = now
 	}
 	m.told[c.State.ID] = now
+	if len(m.unposted) < maxWaiting {
+		m.unposted = append(m.unposted, c)
+	}
+	defer m.keep()
 	for i, w := range m.waiting {
 		if w.State.ID == c.State.ID {
 			m.waiting[i].State = c.State
@@ -104,16 +139,19 @@ func (m *Messenger) Work(ctx context.Context, now time.Time) {
 		return
 	}
 	m.waiting = nil
+	m.keep()
 }
 
-// send tells all that waits. A webhook that fails does not make the mail come twice.
+// send tells all that waits. A webhook that fails does not make the mail come
+// twice, nor mail that does not work the webhook.
 func (m *Messenger) send(ctx context.Context, now time.Time) error {
 	settings := m.Settings()
-	if settings.Webhook != "" {
-		if err := webhook(ctx, settings.Webhook, m.Hostname(), m.waiting); err != nil {
+	if settings.Webhook != "" && len(m.unposted) > 0 {
+		if err := webhook(ctx, settings.Webhook, m.Hostname(), m.unposted); err != nil {
 			m.Log.Warn("the webhook does not take an alert", "error", err)
 		}
 	}
+	m.unposted = nil
 	if settings.NoMail {
 		return nil
 	}

@@ -97,7 +97,10 @@ func New(cfg Config) (*Monitor, error) {
 		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{},
 	}
 	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
-	m.messenger = &Messenger{SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
+	m.messenger = &Messenger{File: filepath.Join(dir, "waiting.json"), SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
+	if err := m.messenger.Load(time.Now()); err != nil {
+		cfg.Log.Warn("alerts that waited before cannot be read", "error", err)
+	}
 	m.watchdog = &Watchdog{Probe: m.probe, ReasonFile: m.reasonFile(), Log: cfg.Log}
 	return m, nil
 }
