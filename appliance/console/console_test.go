@@ -129,6 +129,9 @@ func (d *drive) expect(name string) {
 		d.t.Errorf("%s: %d lines on a screen of %d", name, n, d.m.height)
 	}
 	for _, l := range strings.Split(got, "\n") {
+		if strings.ContainsRune(l, '\x1b') {
+			d.t.Errorf("%s: an escape is on the screen: %q", name, l)
+		}
 		if w := ansi.StringWidth(l); w > d.m.width {
 			d.t.Errorf("%s: a line of %d columns: %q", name, w, l)
 		}
@@ -197,6 +200,14 @@ func TestFirstBoot(t *testing.T) {
 		t.Fatalf("set up with %+v, want once %+v", f.got, want)
 	}
 	d.expect("first-done")
+	d.keys("enter")
+	d.expect("first-dns")
+	d.keys("esc")
+	d.wants("carries mail")
+	d.keys("enter", "enter")
+	d.expect("first-code")
+	d.keys("tab")
+	d.expect("first-code-camera")
 	d.keys("enter")
 	if !strings.Contains(d.screen(), "ALL WELL") {
 		t.Errorf("after the set-up:\n%s", d.screen())

@@ -39,9 +39,8 @@ func (m *model) menu() *list {
 	T := m.c.T
 	return &list{title: T("Menu"), items: []item{
 		{T("Mailboxes and passwords"), "", func() tea.Cmd { return m.open(m.mailboxes()) }},
-		{T("Connecting mail programs"), "", func() tea.Cmd {
-			return m.openText(&text{title: T("Connecting mail programs"), lines: m.clientSettings()})
-		}},
+		{T("Connecting mail programs"), "", func() tea.Cmd { return m.openText(m.connecting()) }},
+		{T("DNS records to set"), "", func() tea.Cmd { return m.openText(m.dns()) }},
 		{T("Network"), "", m.openNetwork},
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},

@@ -49,6 +49,12 @@ func (f *fakeMail) SetPassword(_ context.Context, address string, p mailapi.Pass
 	f.changed = append(f.changed, "password "+address+" "+p.Password)
 	return nil
 }
+func (f *fakeMail) Domains(context.Context) ([]mailapi.Domain, error) {
+	return []mailapi.Domain{{Name: "example.org"}, {Name: "example.net"}}, nil
+}
+func (f *fakeMail) Settings(context.Context) (*mailapi.Settings, error) {
+	return &mailapi.Settings{SmartHost: "smtp.example.net:587"}, nil
+}
 func (f *fakeMail) Queue(context.Context) ([]mailapi.QueueEntry, error) { return nil, nil }
 
 type fakeInit struct{ initapi.Service }
@@ -166,7 +172,8 @@ func TestMailboxesOnTheConsole(t *testing.T) {
 	}
 	d.keys("another word", "enter", "enter")
 	d.wants("ann@example.org has a new password.")
-	d.keys("down", "down", "down", "enter", "bob@example.org", "enter")
+	d.choose("Remove it with all its mail")
+	d.keys("bob@example.org", "enter")
 	d.wants("This is not the address ann@example.org.")
 	for range len("bob@example.org") {
 		d.keys("backspace")
@@ -184,7 +191,7 @@ func TestMailboxesOnTheConsole(t *testing.T) {
 func TestNetworkOnTheConsole(t *testing.T) {
 	d, _, box := menuDrive(t)
 	d.unlock()
-	d.keys("down", "down", "enter")
+	d.choose("Network")
 	d.wants("automatic (DHCP)")
 	d.keys("down", "enter", "192.0.2.10", "enter")
 	d.expect("menu-network-wrong")
@@ -206,7 +213,8 @@ func TestNetworkOnTheConsole(t *testing.T) {
 func TestLogsOnTheConsole(t *testing.T) {
 	d, _, _ := menuDrive(t)
 	d.unlock()
-	d.keys("down", "down", "down", "down", "down", "down", "down", "enter", "down", "enter")
+	d.choose("Logs")
+	d.choose("maild")
 	d.expect("menu-log")
 	if strings.Contains(d.screen(), "\x1b") {
 		t.Error("an escape of a log line reached the terminal")
@@ -255,7 +263,7 @@ func (f *setUpMail) Setup(_ context.Context, s mailapi.Setup) error {
 func TestHealthOnTheConsole(t *testing.T) {
 	d, _, _ := menuDrive(t)
 	d.unlock()
-	d.keys("down", "down", "down", "down", "down", "down", "enter")
+	d.choose("Health")
 	d.wants("! A fan is slow.", "processor", "45 C")
 	d.keys("enter")
 	d.wants("What to do:", "Clean it.")

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -59,8 +60,9 @@ type model struct {
 	zones         []string
 	wizard        *wizard
 	asked         *question
-	notice        string // the last thing done, until the next key
-	welcome       []string
+	notice        string   // the last thing done, until the next key
+	welcome       []screen // to read once after the set-up
+	sheet         int      // of welcome
 	stack         []screen // behind the status page, the last on top
 	unlockedUntil time.Time
 }
@@ -138,7 +140,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.apply(msg.answers)
 	case setUpDone:
 		if msg.err == nil {
-			m.welcome = m.welcomeLines()
+			m.welcome, m.sheet = m.welcomeSheets(), 0
 			m.wizard = nil
 			return m, m.readState
 		}
@@ -238,10 +240,11 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 			return actionDone{q.done, q.yes(ctx)}
 		}
 	}
+	if m.welcome != nil {
+		return m.leaf(k)
+	}
 	T := m.c.T
 	switch k.String() {
-	case "enter", "esc":
-		m.welcome = nil
 	case "m", "M":
 		if m.state.SetUp {
 			return m.openMenu()
@@ -254,29 +257,28 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	return nil
 }
 
-// welcomeLines are shown once after the set-up: what the person does next.
-func (m *model) welcomeLines() []string {
-	T, a := m.c.T, m.wizard.answers()
-	row := func(label, value string) string { return "  " + fit(label, 26) + m.t.bold.Render(value) }
-	lines := []string{"  " + m.t.good.Render(T("The box is set up and carries mail.")), "",
-		"  " + T("In a mail program:"),
-		row(T("User name"), a.Mailbox),
-		row(T("Incoming mail (IMAP)"), a.Hostname+T(", port 993, TLS")),
-		row(T("Outgoing mail (SMTP)"), a.Hostname+T(", port 465, TLS")),
-		"", "  " + T("On the Internet's side, set in your domain's DNS:"),
-		row(a.Domain, "MX 10 "+a.Hostname)}
-	for _, l := range m.state.Links {
-		for _, addr := range l.Addresses {
-			if record, ok := addressRecord(T, addr); ok {
-				lines = append(lines, row(a.Hostname, record))
-			}
+// leaf turns the sheets of the welcome.
+func (m *model) leaf(k tea.KeyPressMsg) tea.Cmd {
+	switch k.String() {
+	case "enter":
+		if m.sheet++; m.sheet == len(m.welcome) {
+			m.welcome = nil
 		}
+	case "esc":
+		m.sheet = max(0, m.sheet-1)
+	default:
+		return m.welcome[m.sheet].update(m, k)
 	}
-	return append(lines, "", "  "+T("Press Enter for the status page."))
+	return nil
 }
 
 func (m *model) View() tea.View {
 	title, lines, keys := m.page()
+	if title == "" { // a page that has the whole screen
+		v := tea.NewView(strings.Join(lines, "\n"))
+		v.AltScreen = true
+		return v
+	}
 	bodyHeight := m.height - 4
 	if len(lines) > bodyHeight {
 		lines = lines[:bodyHeight]
@@ -305,7 +307,11 @@ func (m *model) page() (title string, lines []string, keys string) {
 	case m.wizard != nil:
 		return m.wizard.view(m.width)
 	case m.welcome != nil:
-		return T("Done"), m.welcome, T("Enter: status page")
+		title, lines, keys = m.welcome[m.sheet].view(m, m.width, m.height-4)
+		if title != "" {
+			title = fmt.Sprintf("%s (%d/%d)", title, m.sheet+1, len(m.welcome))
+		}
+		return title, lines, T("Enter: next   Esc: page before")
 	case !m.known:
 		lines = []string{"", "  " + m.t.warn.Render(T("STARTING")), "    " + T("The box is getting ready.")}
 		if m.stateErr != nil {

@@ -65,6 +65,7 @@ func (m *model) mailbox(u mailapi.User) *list {
 				}
 			})
 		}},
+		{T("Code for a phone"), "", func() tea.Cmd { m.push(newPhone(m.state.Hostname, u)); return nil }},
 		{T("Storage limit"), m.limit(u.Quota), func() tea.Cmd { m.openQuota(u); return nil }},
 		{T("Remove it with all its mail"), "", func() tea.Cmd { m.openRemove(u); return nil }},
 	}}

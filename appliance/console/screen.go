@@ -286,6 +286,8 @@ type text struct {
 	// the person looks back.
 	load   func(ctx context.Context) ([]string, error)
 	behind bool
+	// still is a text to be read from its beginning.
+	still bool
 }
 
 func (m *model) openText(t *text) tea.Cmd {
@@ -340,7 +342,7 @@ func (t *text) view(m *model, width, height int) (string, []string, string) {
 		lines = append(lines, fold(l, width-2)...)
 	}
 	last := max(0, len(lines)-height)
-	if t.load != nil && !t.behind {
+	if t.load != nil && !t.behind && !t.still {
 		t.from = last
 	}
 	t.from = max(0, min(t.from, last))

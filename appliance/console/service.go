@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -176,41 +175,4 @@ func (m *model) openCheck() tea.Cmd {
 			return nil
 		}
 	})
-}
-
-// clientSettings are what a person types into a mail program, and what the
-// world has to know.
-func (m *model) clientSettings() []string {
-	T, host := m.c.T, m.state.Hostname
-	row := func(label, value string) string { return fit(label, 26) + value }
-	lines := []string{
-		T("In a mail program:"),
-		row(T("User name"), T("the whole address")),
-		row(T("Incoming mail (IMAP)"), host+T(", port 993, TLS")),
-		row(T("Incoming mail (POP3)"), host+T(", port 995, TLS")),
-		row(T("Outgoing mail (SMTP)"), host+T(", port 465, TLS")),
-		"", T("On the Internet's side, set in your domain's DNS:"),
-		row(T("your domain"), "MX 10 "+host),
-	}
-	for _, l := range m.state.Links {
-		for _, a := range l.Addresses {
-			if line, ok := addressRecord(T, a); ok {
-				lines = append(lines, row(host, line))
-			}
-		}
-	}
-	return lines
-}
-
-// addressRecord is the DNS record for one of the box's addresses.
-func addressRecord(T func(string, ...any) string, prefix string) (string, bool) {
-	p, err := netip.ParsePrefix(prefix)
-	ip := p.Addr()
-	switch {
-	case err != nil || ip.IsLinkLocalUnicast() || ip.IsLoopback():
-		return "", false
-	case ip.Is4():
-		return "A " + T("(your public address; here %s)", ip), true
-	}
-	return "AAAA " + ip.String(), true
 }

@@ -13,6 +13,7 @@ type theme struct {
 	bullet                            string
 	title, good, bad, warn, dim, bold lipgloss.Style
 	field, fieldFocus, button         lipgloss.Style
+	code                              lipgloss.Style // light on dark whatever the terminal prefers
 }
 
 // newTheme makes the theme. A serial line gets plain ASCII: what is at its
@@ -29,6 +30,7 @@ func newTheme(serial bool) theme {
 		bold:       lipgloss.NewStyle().Bold(true),
 		field:      lipgloss.NewStyle().Underline(true),
 		fieldFocus: lipgloss.NewStyle().Underline(true).Bold(true).Foreground(lipgloss.BrightCyan),
+		code:       lipgloss.NewStyle().Foreground(lipgloss.BrightWhite).Background(lipgloss.Black),
 		button:     lipgloss.NewStyle().Reverse(true),
 	}
 	if serial {

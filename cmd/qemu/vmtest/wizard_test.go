@@ -45,6 +45,10 @@ func TestWizard(t *testing.T) {
 	b.typed("\r")
 	b.shows(bootLimit, `The box is set up and carries mail\.`)
 	b.typed("\r")
+	b.shows(clientLimit, `_imaps\._tcp\.example\.net`)
+	b.typed("\r")
+	b.shows(clientLimit, `Scan QR code`)
+	b.typed("\r")
 	b.shows(clientLimit, `Mail is served\.`)
 
 	c, err := dialIMAP(b.Addr(993), user, password)
