@@ -102,12 +102,17 @@ func (c *checker) problem(mend op, where, format string, args ...any) {
 }
 
 func (c *checker) run() error {
-	var err error
-	if err = c.v.get(keyMeta(metaGlobal), func(val []byte) (err error) {
+	if err := c.tables(); err != nil {
+		return err
+	}
+	if err := c.v.get(keyMeta(metaGlobal), func(val []byte) (err error) {
 		c.global, err = decodeGlobal(val)
 		return damaged("meta", metaGlobal, err)
 	}); err != nil {
-		return err
+		for _, p := range c.out.Problems { // nothing can be counted, but this is why
+			err = fmt.Errorf("%w; %s: %s", err, p.Where, p.What)
+		}
+		return fmt.Errorf("store: check: %w", err)
 	}
 	c.total = 3*c.global.Messages + 4*c.global.Blobs + 2*c.global.Mailboxes + 2*c.global.Queued
 	for _, step := range []func() error{

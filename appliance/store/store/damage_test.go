@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -206,6 +208,53 @@ func TestDamageIsContained(t *testing.T) {
 	for _, p := range r.Problems {
 		if p.Where != "body 2" {
 			t.Errorf("%s: %s", p.Where, p.What)
+		}
+	}
+}
+
+// Badger reads a damaged table as if the rows in it had never been.
+func TestDamagedTableIsFound(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s := openDir(t, dir, Options{})
+	acct := newAccount(t, s)
+	for i := range 20 {
+		deliver(t, s, message(i, 3000), Placement{Account: acct})
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatalf("%d tables, %v", len(tables), err)
+	}
+	for _, where := range []float64{0.2, 0.4} {
+		for _, name := range tables {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := int(float64(len(b)) * where)
+			for i := range b[at : at+16] {
+				b[at+i] ^= 0x5a
+			}
+			if err := os.WriteFile(name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s, err = Open(ctx, dir, Options{Small: true}); err != nil {
+			t.Fatal(err)
+		}
+		r := &checker{s: s, v: s.view(), ctx: ctx}
+		if err := r.tables(); err != nil {
+			t.Fatal(err)
+		}
+		r.v.close()
+		if len(r.out.Problems) != 1 {
+			t.Errorf("damage at %.1f: %+v", where, r.out.Problems)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -65,6 +65,10 @@ type Store struct {
 	dbMu sync.RWMutex // held to read by whoever uses db, to write by who replaces it
 	db   *badger.DB
 
+	// tables is held by a pause and by who reads all tables at one go: for a
+	// pause that waited for that reader in dbMu, everybody would wait.
+	tables sync.Mutex
+
 	snaps     snapshots
 	hub       hub
 	committer *committer

@@ -61,6 +61,8 @@ func (s *Store) pause() error {
 	if err := s.failure(); err != nil {
 		return err
 	}
+	s.tables.Lock()
+	defer s.tables.Unlock()
 	return s.exclusive(s.reopen)
 }
 
