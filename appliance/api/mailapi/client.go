@@ -150,6 +150,10 @@ func (c *Client) Events(ctx context.Context, limit int) ([]Event, error) {
 	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?limit="+strconv.Itoa(limit), nil)
 }
 
+func (c *Client) Probe(ctx context.Context) (*ProbeResult, error) {
+	return call[*ProbeResult](ctx, c, http.MethodPost, "/v1/probe", nil)
+}
+
 func (c *Client) Check(ctx context.Context, r CheckRequest, progress func(Progress)) (*CheckReport, error) {
 	body, err := c.wire.Stream(ctx, http.MethodPost, "/v1/check", r)
 	if err != nil {

@@ -30,6 +30,7 @@
 //	POST   /v1/admin/password                AdminPassword
 //	GET    /v1/certificate                   Certificate
 //	GET    /v1/events?limit=N                []Event, newest first
+//	POST   /v1/probe                         ProbeResult, within little more than a minute
 //	POST   /v1/check                         CheckRequest in, lines of CheckLine out as the check goes on
 //
 // Errors have the codes of package wire. Sizes are octets, times RFC 3339.
@@ -96,6 +97,9 @@ type Service interface {
 	Certificate(ctx context.Context) (*Certificate, error)
 	// Events gives the latest events, newest first, at most limit (0: 100).
 	Events(ctx context.Context, limit int) ([]Event, error)
+	// Probe sends the box a test message, reads it back and removes it. That
+	// the message failed is no error but stands in the result.
+	Probe(ctx context.Context) (*ProbeResult, error)
 	// Check verifies the store. progress, which may be nil, is called as it goes on.
 	Check(ctx context.Context, r CheckRequest, progress func(Progress)) (*CheckReport, error)
 }
@@ -117,6 +121,17 @@ type Status struct {
 	LastEvents  []Event    `json:"last_events"` // newest first
 	// Problems are sentences about what is wrong now.
 	Problems []string `json:"problems,omitempty"`
+}
+
+// ProbeResult is how a test message fared.
+type ProbeResult struct {
+	Seconds float64 `json:"seconds"` // from its making to its removal
+	// Step is what failed, such as "read the message", and Failure why; both
+	// are empty where all went well.
+	Step    string `json:"step,omitempty"`
+	Failure string `json:"failure,omitempty"`
+	// Refused tells a service that answered and would not from one that hangs.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // QueueState sums up the outbound queue.

@@ -15,6 +15,8 @@ import (
 
 // fake keeps what it was asked, as text, and answers with what it was given
 // or a sample.
+var probed = ProbeResult{Seconds: 0.5, Step: "read the message", Failure: "gone"}
+
 type fake struct{ asked string }
 
 func (f *fake) note(what string, args ...any) { f.asked = fmt.Sprint(append([]any{what}, args...)...) }
@@ -108,6 +110,8 @@ func (f *fake) Events(_ context.Context, limit int) ([]Event, error) {
 	f.note("events ", limit)
 	return status.LastEvents, nil
 }
+func (f *fake) Probe(context.Context) (*ProbeResult, error) { return &probed, nil }
+
 func (f *fake) Check(_ context.Context, r CheckRequest, progress func(Progress)) (*CheckReport, error) {
 	progress(Progress{1, 2})
 	progress(Progress{2, 2})
@@ -182,6 +186,7 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	asked(c.SetAdminPassword(ctx, AdminPassword{New: "n"}), "admin n")
 	call(c.Certificate(ctx))("certificate", &Certificate{Names: []string{"x"}, NotAfter: now})
 	call(c.Events(ctx, 5))("events", status.LastEvents)
+	call(c.Probe(ctx))("probe", &probed)
 	asked(nil, "events 5")
 	asked(c.VerifyAdmin(ctx, AdminLogin{Password: "right"}), "events 5")
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,8 +89,21 @@ func (s *System) startHardware(ctx context.Context) {
 	}
 	s.mountVariables()
 	n := h.loader.Coldplug(ctx, "/sys")
+	s.softWatchdog()
 	h.buttons.Scan(ctx)
 	s.say("%d drivers loaded in %.1fs", n+len(alwaysLoad), time.Since(begin).Seconds())
+}
+
+// softWatchdog loads the kernel's own watchdog where the hardware has none: it
+// mends no hung kernel, but a box whose programs hang.
+func (s *System) softWatchdog() {
+	timers, err := filepath.Glob("/sys/class/watchdog/watchdog*")
+	if err != nil || len(timers) > 0 {
+		return
+	}
+	if err := s.hardware.loader.Load("softdog"); err != nil {
+		s.log.Warn("there is no watchdog: a box that hangs stays so", "error", err)
+	}
 }
 
 // device reacts to a device that came.

@@ -244,9 +244,36 @@ func TestWatchdog(t *testing.T) {
 
 func TestNoTimer(t *testing.T) {
 	dir := t.TempDir()
-	tm, status, err := OpenTimer(dir, dir, filepath.Join(dir, "reason"))
+	tm, status, err := OpenTimer(dir, dir)
 	if tm != nil || status.Device != "" || err != nil {
 		t.Errorf("%v, %+v, %v", tm, status, err)
+	}
+}
+
+func TestLastReset(t *testing.T) {
+	dir := t.TempDir()
+	reason := filepath.Join(dir, "reason")
+	for _, tt := range []struct{ name, timer, kept, want string }{
+		{"nothing", "", "", ""},
+		{"the timer alone", "the whole system hung", "", "the whole system hung"},
+		{"what was written down", "the whole system hung", "SMTP does not greet\n", "SMTP does not greet"},
+		{"a timer that cannot say", "", "SMTP does not greet\n", "SMTP does not greet"},
+	} {
+		boot := filepath.Join(dir, tt.name)
+		if tt.kept != "" {
+			if err := os.WriteFile(reason, []byte(tt.kept), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The second is a healthd that was itself started again.
+		for i, timer := range []string{tt.timer, "the whole system hung"} {
+			if got, err := lastReset(timer, reason, boot); got != tt.want || err != nil {
+				t.Errorf("%s, start %d: %q, %v", tt.name, i, got, err)
+			}
+		}
+		if _, err := os.Stat(reason); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the reason stays for the next start: %v", tt.name, err)
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ type Monitor struct {
 	daemons   *daemons
 	carriers  carriers
 	bmc       *management
+	mailProbe mailProbe
 	powerOff  bool // has been asked for
 
 	mu       sync.Mutex
@@ -160,18 +161,18 @@ func (m *Monitor) Run(ctx context.Context) error {
 
 // begin does what is done once a start.
 func (m *Monitor) begin() {
-	timer, status, err := OpenTimer(m.path("sys"), m.path("dev"), m.reasonFile())
+	timer, status, err := OpenTimer(m.path("sys"), m.path("dev"))
 	if err != nil {
 		m.cfg.Log.Error("there is a watchdog and it cannot be used", "error", err)
 	}
-	m.watchdog.Timer = timer
-	m.watchdog.Set(status)
+	if status.LastReset, err = lastReset(status.LastReset, m.reasonFile(), m.path("run/healthd.reset")); err != nil {
+		m.cfg.Log.Warn("the watchdog's reason is told again later", "error", err)
+	}
 	if status.LastReset != "" {
 		m.cfg.Log.Warn("the watchdog has restarted the box", "reason", status.LastReset)
-		if err := os.Remove(m.reasonFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			m.cfg.Log.Warn("the watchdog's reason stays", "error", err)
-		}
 	}
+	m.watchdog.Timer = timer
+	m.watchdog.Set(status)
 	words, err := lastWords(m.path("sys/fs/pstore"), filepath.Join(m.dir, "crash"))
 	if err != nil {
 		m.cfg.Log.Warn("the kernel's last words", "error", err)
@@ -195,6 +196,9 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 		m.mu.Unlock()
 	}
 	readings, found := m.daemons.read(ctx, now)
+	if r, f, known := m.mailProbe.outcome(); known {
+		readings, found = append(readings, r), append(found, f)
+	}
 	r, f := m.carriers.read(m.path("sys"))
 	readings, found = append(readings, r...), append(found, f...)
 	found = append(found, arrays(m.path("sys"))...)
@@ -330,7 +334,8 @@ func (m *Monitor) flush() {
 	}
 }
 
-// probe asks every daemon whose work is the box's.
+// probe asks every daemon whose work is the box's, and once in a while has a
+// test message sent.
 func (m *Monitor) probe(ctx context.Context) error {
 	if _, err := m.cfg.Init.Status(ctx); err != nil {
 		return err
@@ -345,7 +350,13 @@ func (m *Monitor) probe(ctx context.Context) error {
 	if !s.Serving {
 		return errors.New("mail is not served")
 	}
-	return greeting(ctx, m.cfg.SMTP)
+	if err := greeting(ctx, m.cfg.SMTP); err != nil {
+		return err
+	}
+	if s.Disk.State != mailapi.DiskOK {
+		return nil // no mail is taken, which is said elsewhere and no restart mends
+	}
+	return m.mailProbe.run(ctx, m.cfg.Mail)
 }
 
 // Status implements healthapi.Service.

@@ -62,6 +62,8 @@ func meaningOf(id string) (means, do string) {
 		return "The box may have to stop a program.", "Look at the logs; restart the box when it suits."
 	case strings.HasPrefix(id, "mail/queue"):
 		return "Mail to others has not gone out for a long time.", "Look at the mail that waits, and at the connection to the Internet."
+	case strings.HasPrefix(id, "mail/probe"):
+		return "Mail is taken slowly: the disk or the processor has too much to do.", "Look at the load and at the disks."
 	case strings.HasPrefix(id, "mail/certificate"):
 		return "When the certificate ends, mail programs refuse to connect.", "Renew the certificate."
 	case strings.HasPrefix(id, "ipmi/"):
@@ -111,6 +113,9 @@ func Format(kind string, v float64) string {
 		}
 		return fmt.Sprintf("%.0f B", v)
 	case healthapi.Seconds:
+		if v > 0 && v < 10 {
+			return fmt.Sprintf("%.2gs", v)
+		}
 		return (time.Duration(v) * time.Second).Round(time.Second).String()
 	case healthapi.Load:
 		return fmt.Sprintf("%.2f", v)

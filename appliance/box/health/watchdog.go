@@ -156,7 +156,8 @@ func (d device) Feed() error { return unix.IoctlWatchdogKeepalive(int(d.f.Fd()))
 // OpenTimer starts the best timer there is: one of the hardware before the
 // kernel's own. No timer is no error: Device of the result is empty then. The
 // timer goes on after this process has ended, and is fed by the next one.
-func OpenTimer(sys, dev, reasonFile string) (Timer, healthapi.Watchdog, error) {
+// LastReset of the result is what the timer itself says of the last start.
+func OpenTimer(sys, dev string) (Timer, healthapi.Watchdog, error) {
 	var status healthapi.Watchdog
 	names, err := filepath.Glob(filepath.Join(sys, "class/watchdog/watchdog*"))
 	if err != nil || len(names) == 0 {
@@ -182,16 +183,36 @@ func OpenTimer(sys, dev, reasonFile string) (Timer, healthapi.Watchdog, error) {
 		return nil, status, fmt.Errorf("watchdog %s: set its time: %w", status.Device, errno)
 	}
 	status.Timeout = float64(seconds)
-	reason, err := os.ReadFile(reasonFile)
-	switch boot, bootErr := unix.IoctlGetInt(int(f.Fd()), unix.WDIOC_GETBOOTSTATUS); {
-	case err == nil:
-		status.LastReset = strings.TrimSpace(string(reason))
-	case !errors.Is(err, fs.ErrNotExist):
-		status.LastReset = "the reason could not be read: " + err.Error()
-	case bootErr == nil && boot&wdiofCardReset != 0:
+	if boot, err := unix.IoctlGetInt(int(f.Fd()), unix.WDIOC_GETBOOTSTATUS); err == nil && boot&wdiofCardReset != 0 {
 		status.LastReset = "the whole system hung"
 	}
 	return device{f}, status, nil
+}
+
+// lastReset says why the watchdog caused the last start: what healthd wrote to
+// reasonFile before it let the timer run out, else what the timer says. The
+// answer goes to bootFile, which lasts as long as this start: the timer says
+// the same to a healthd that was itself started again, and the reason must not
+// be taken for that of a later start.
+func lastReset(timer, reasonFile, bootFile string) (string, error) {
+	told, err := os.ReadFile(bootFile)
+	if err == nil {
+		return strings.TrimSpace(string(told)), nil
+	}
+	reason, err := os.ReadFile(reasonFile)
+	switch {
+	case err == nil:
+		timer = strings.TrimSpace(string(reason))
+	case !errors.Is(err, fs.ErrNotExist):
+		timer = "the reason could not be read: " + err.Error()
+	}
+	if err := os.WriteFile(bootFile, []byte(timer+"\n"), 0o600); err != nil {
+		return timer, err // the reason stays for the next one to tell
+	}
+	if err := os.Remove(reasonFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return timer, err
+	}
+	return timer, nil
 }
 
 // restartFinding tells once that the watchdog has restarted the box.

@@ -51,6 +51,7 @@ type recipient struct {
 	addr      address.Address
 	mailboxes []store.AccountID
 	remote    []string
+	untraced  bool
 }
 
 // Recipients is the number of recipients accepted so far.

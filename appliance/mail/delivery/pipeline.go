@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"pillarbox/appliance/mail/address"
@@ -56,6 +57,9 @@ type Resolution struct {
 	Mailboxes []store.AccountID // whose mailboxes it leads to, each once
 	Forward   []string          // addresses elsewhere it leads to
 	Detail    string            // of a subaddress (RFC 5233)
+	// Untraced is set for the box's tests of itself: a message to nobody else
+	// leaves no record in the trace.
+	Untraced bool
 }
 
 // Check looks at a message between spooling and commit: authentication,
@@ -155,7 +159,7 @@ func (p *Pipeline) AddRecipient(ctx context.Context, e *Envelope, to address.Add
 	if err != nil {
 		return AsError(fmt.Errorf("delivery: resolve: %w", err))
 	}
-	r := recipient{addr: to}
+	r := recipient{addr: to, untraced: found.Untraced}
 	switch {
 	case found.Known:
 		r.mailboxes, r.remote = found.Mailboxes, found.Forward
@@ -311,6 +315,9 @@ func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, er
 				Data: queue.Record{Trace: e.ID, UTF8: e.UTF8}.Encode(),
 			})
 		}
+	}
+	if !slices.ContainsFunc(e.recipients, func(r recipient) bool { return !r.untraced }) {
+		return d, nil
 	}
 	op, err := trace.Op(e.ID, event)
 	if err != nil {

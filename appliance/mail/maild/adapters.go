@@ -3,20 +3,47 @@ package maild
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 
 	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/delivery"
+	"pillarbox/appliance/mail/probe"
 	"pillarbox/appliance/mail/route"
 	"pillarbox/appliance/mail/smtpd"
+	"pillarbox/appliance/store/store"
 )
 
 // people is the directory as the pipeline asks it.
-type people struct{ *account.Directory }
+type people struct {
+	*account.Directory
+	probe *probe.Probe
+}
 
 func (p people) Resolve(ctx context.Context, addr string) (delivery.Resolution, error) {
+	if id, ok := p.probe.Mailbox(addr); ok {
+		return delivery.Resolution{Hosted: true, Known: true, Mailboxes: []store.AccountID{id}, Untraced: true}, nil
+	}
 	r, err := p.Directory.Resolve(ctx, addr)
-	return delivery.Resolution(r), err
+	return delivery.Resolution{Hosted: r.Hosted, Known: r.Known, Mailboxes: r.Mailboxes, Forward: r.Forward, Detail: r.Detail}, err
+}
+
+// dialSMTP connects to the daemon's own SMTP port, on loopback where it
+// listens on all addresses.
+func (d *Daemon) dialSMTP(ctx context.Context) (net.Conn, error) {
+	for _, l := range d.listeners {
+		if l.name == "smtp" {
+			host, port, err := net.SplitHostPort(l.guard.Addr().String())
+			if err != nil {
+				return nil, err
+			}
+			if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+				host = "127.0.0.1"
+			}
+			return new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+		}
+	}
+	return nil, errors.New("mail is not served")
 }
 
 // logins is the directory as the SMTP server asks it.

@@ -28,6 +28,7 @@ import (
 	"pillarbox/appliance/mail/indexer"
 	"pillarbox/appliance/mail/mimeindex"
 	"pillarbox/appliance/mail/pop3d"
+	"pillarbox/appliance/mail/probe"
 	"pillarbox/appliance/mail/queue"
 	"pillarbox/appliance/mail/route"
 	"pillarbox/appliance/mail/smtpd"
@@ -68,6 +69,7 @@ type Daemon struct {
 	queue    *queue.Queue
 	index    *indexer.Indexer
 	backups  *backups.Service
+	probe    *probe.Probe
 	api      net.Listener
 
 	servers   []server
@@ -132,8 +134,9 @@ func Open(ctx context.Context, cfg Config) (d *Daemon, err error) {
 
 // assemble makes the parts know each other.
 func (d *Daemon) assemble(options store.Options) {
+	d.probe = probe.New(d.store, d.dialSMTP)
 	d.pipeline = delivery.New(delivery.Config{
-		Store: d.store, Directory: people{d.people},
+		Store: d.store, Directory: people{d.people, d.probe},
 		NewIndexer: func() delivery.Indexer { return mimeindex.NewIndexer() },
 		Kick:       func() { d.queue.Kick() },
 		Hostname:   d.hostname, MaxSize: d.maxSize, Log: d.log.With("part", "delivery"),

@@ -113,6 +113,15 @@ func (s *service) Events(_ context.Context, limit int) ([]mailapi.Event, error) 
 	return s.d.events.latest(limit), nil
 }
 
+// Probe sends the box a test message.
+func (s *service) Probe(ctx context.Context) (*mailapi.ProbeResult, error) {
+	if !s.d.serving.Load() {
+		return nil, wire.Unavailable("mail is not served")
+	}
+	r := s.d.probe.Run(ctx)
+	return &r, nil
+}
+
 // Check verifies the store.
 func (s *service) Check(ctx context.Context, r mailapi.CheckRequest, progress func(mailapi.Progress)) (*mailapi.CheckReport, error) {
 	o := store.CheckOptions{Bodies: r.Bodies, Repair: r.Repair}
