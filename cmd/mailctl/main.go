@@ -69,6 +69,7 @@ func commands() []command {
 		{"setup", "HOSTNAME DOMAIN ADDRESS", "give a fresh box its name, domain and first mailbox", setup},
 		{"user", "list | add | show | set | remove", "people and their mailboxes", user},
 		{"passwd", "ADDRESS | admin", "give a person, or the administrator, a new password", passwd},
+		{"app-password", "list | add | remove", "further passwords of a person, each for one mail program", appPassword},
 		{"hash", "", "print a password's hash, for a provisioning file", hash},
 		{"domain", "list | add | remove", "hosted domains", domain},
 		{"alias", "list | add | set | remove", "further addresses of people", alias},

@@ -161,6 +161,36 @@ func passwd(ctx context.Context, c *ctl, args []string) error {
 	return c.mail.SetPassword(ctx, rest[0], mailapi.Password{Password: word})
 }
 
+func appPassword(ctx context.Context, c *ctl, args []string) error {
+	v, args := verb(args)
+	rest, err := c.flags("app-password "+v, args, none, map[string]int{"list": 1, "add": 2, "remove": 2}[v])
+	if err != nil {
+		return err
+	}
+	switch v {
+	case "list":
+		list, err := c.mail.AppPasswords(ctx, rest[0])
+		if err != nil {
+			return err
+		}
+		return c.show(list, func(t *tabwriter.Writer) {
+			row(t, "NAME", "SINCE", "LAST USED")
+			for _, a := range list {
+				row(t, a.Name, stamp(a.Created), stamp(a.Used))
+			}
+		})
+	case "add":
+		a, err := c.mail.AddAppPassword(ctx, rest[0], mailapi.NewAppPassword{Name: rest[1]})
+		if err != nil {
+			return err
+		}
+		return c.show(a, func(t *tabwriter.Writer) { row(t, a.Password) })
+	case "remove":
+		return c.mail.RemoveAppPassword(ctx, rest[0], rest[1])
+	}
+	return unknown(v)
+}
+
 func hash(_ context.Context, c *ctl, args []string) error {
 	if _, err := c.flags("hash", args, none, 0); err != nil {
 		return err

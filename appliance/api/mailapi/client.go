@@ -82,6 +82,18 @@ func (c *Client) SetPassword(ctx context.Context, address string, p Password) er
 	return c.do(ctx, http.MethodPost, under("users", address)+"/password", p)
 }
 
+func (c *Client) AppPasswords(ctx context.Context, address string) ([]AppPassword, error) {
+	return call[[]AppPassword](ctx, c, http.MethodGet, under("users", address)+"/app-passwords", nil)
+}
+
+func (c *Client) AddAppPassword(ctx context.Context, address string, a NewAppPassword) (*AppPassword, error) {
+	return call[*AppPassword](ctx, c, http.MethodPost, under("users", address)+"/app-passwords", a)
+}
+
+func (c *Client) RemoveAppPassword(ctx context.Context, address, name string) error {
+	return c.do(ctx, http.MethodDelete, under("users", address)+"/app-passwords/"+url.PathEscape(name), nil)
+}
+
 func (c *Client) Aliases(ctx context.Context) ([]Alias, error) {
 	return call[[]Alias](ctx, c, http.MethodGet, "/v1/aliases", nil)
 }

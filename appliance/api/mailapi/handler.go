@@ -37,6 +37,16 @@ func Handler(s Service) http.Handler {
 		return nil, s.SetPassword(r.Context(), r.PathValue("address"), in)
 	}))
 
+	handle("GET /v1/users/{address}/app-passwords", func(r *http.Request) (any, error) {
+		return s.AppPasswords(r.Context(), r.PathValue("address"))
+	})
+	handle("POST /v1/users/{address}/app-passwords", take(func(r *http.Request, in NewAppPassword) (any, error) {
+		return s.AddAppPassword(r.Context(), r.PathValue("address"), in)
+	}))
+	handle("DELETE /v1/users/{address}/app-passwords/{name}", func(r *http.Request) (any, error) {
+		return nil, s.RemoveAppPassword(r.Context(), r.PathValue("address"), r.PathValue("name"))
+	})
+
 	handle("GET /v1/aliases", func(r *http.Request) (any, error) { return s.Aliases(r.Context()) })
 	handle("POST /v1/aliases", take(func(r *http.Request, in Alias) (any, error) { return s.AddAlias(r.Context(), in) }))
 	handle("PATCH /v1/aliases/{address}", take(func(r *http.Request, in AliasChange) (any, error) {

@@ -13,6 +13,9 @@
 //	PATCH  /v1/users/{address}               UserChange in, User out
 //	DELETE /v1/users/{address}               with all the person's mail
 //	POST   /v1/users/{address}/password      Password
+//	GET    /v1/users/{address}/app-passwords         []AppPassword
+//	POST   /v1/users/{address}/app-passwords         NewAppPassword in, AppPassword out
+//	DELETE /v1/users/{address}/app-passwords/{name}
 //	GET    /v1/aliases                       []Alias
 //	POST   /v1/aliases                       Alias
 //	PATCH  /v1/aliases/{address}             AliasChange in, Alias out
@@ -70,6 +73,13 @@ type Service interface {
 	RemoveUser(ctx context.Context, address string) error
 	// SetPassword ends the person's sessions that were opened with the old one.
 	SetPassword(ctx context.Context, address string, p Password) error
+
+	AppPasswords(ctx context.Context, address string) ([]AppPassword, error)
+	// AddAppPassword makes one more password for IMAP, POP3 and submission,
+	// which nobody sees again.
+	AddAppPassword(ctx context.Context, address string, a NewAppPassword) (*AppPassword, error)
+	// RemoveAppPassword ends the person's sessions.
+	RemoveAppPassword(ctx context.Context, address, name string) error
 
 	Aliases(ctx context.Context) ([]Alias, error)
 	AddAlias(ctx context.Context, a Alias) (*Alias, error)
@@ -235,6 +245,19 @@ type UserChange struct {
 // Password is a new password.
 type Password struct {
 	Password string `json:"password"`
+}
+
+// AppPassword is a password of a person for one mail program or device.
+type AppPassword struct {
+	Name     string    `json:"name"`
+	Created  time.Time `json:"created,omitzero"`
+	Used     time.Time `json:"used,omitzero"`      // the last login, to the hour
+	Password string    `json:"password,omitempty"` // only in the answer that made it
+}
+
+// NewAppPassword is an app password to make. Its name is one of a kind for the person.
+type NewAppPassword struct {
+	Name string `json:"name"`
 }
 
 // Alias is another address of one person, or of an address elsewhere.

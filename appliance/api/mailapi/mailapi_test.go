@@ -70,6 +70,17 @@ func (f *fake) SetPassword(_ context.Context, a string, p Password) error {
 	f.note("password ", a, " ", p.Password)
 	return nil
 }
+func (f *fake) AppPasswords(_ context.Context, a string) ([]AppPassword, error) {
+	return []AppPassword{{Name: a, Created: now}}, nil
+}
+func (f *fake) AddAppPassword(_ context.Context, a string, n NewAppPassword) (*AppPassword, error) {
+	f.note("add app password ", a, " ", n.Name)
+	return &AppPassword{Name: n.Name, Password: "x"}, nil
+}
+func (f *fake) RemoveAppPassword(_ context.Context, a, name string) error {
+	f.note("remove app password ", a, " ", name)
+	return nil
+}
 func (f *fake) AddAlias(_ context.Context, a Alias) (*Alias, error) {
 	f.note("add alias")
 	return &a, nil
@@ -171,6 +182,9 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	asked(second(c.ChangeUser(ctx, "a", UserChange{Quota: &quota})), "change user a 9 <nil>")
 	asked(c.RemoveUser(ctx, "a b/c?d#e%@x"), "remove user a b/c?d#e%@x")
 	asked(c.SetPassword(ctx, "a", Password{"p"}), "password a p")
+	call(c.AppPasswords(ctx, "a/b"))("app passwords", []AppPassword{{Name: "a/b", Created: now}})
+	call(c.AddAppPassword(ctx, "a", NewAppPassword{"n"}))("add app password", &AppPassword{Name: "n", Password: "x"})
+	asked(c.RemoveAppPassword(ctx, "a", "Ann's phone / 2"), "remove app password a Ann's phone / 2")
 	call(c.Aliases(ctx))("aliases", []Alias{{Address: "a", Target: "b"}})
 	call(c.AddAlias(ctx, Alias{"a", "b", now}))("add alias", &Alias{"a", "b", now})
 	call(c.ChangeAlias(ctx, "a", AliasChange{&target}))("change alias", &Alias{"a", target, now})

@@ -307,8 +307,8 @@ func TestRenew(t *testing.T) {
 	if _, err := d.AddUser(ctx, mailapi.NewUser{Address: "eve@example.org", PasswordHash: old}); err != nil {
 		t.Fatal(err)
 	}
-	if _, u, err := d.Scram("eve@example.org", netip.Addr{}); u != nil || err != nil {
-		t.Errorf("SCRAM before the first login: %v, %v", u, err)
+	if offers, err := d.Scram("eve@example.org", netip.Addr{}); err != nil || offers[0].User != nil {
+		t.Errorf("SCRAM before the first login: %v, %v", offers[0].User, err)
 	}
 	u, err := d.Authenticate(ctx, "eve@example.org", "river stone", netip.Addr{})
 	if err != nil || revoked(u) {
@@ -328,6 +328,7 @@ func TestRenew(t *testing.T) {
 // server on the keys that are kept.
 func TestScram(t *testing.T) {
 	d, _, _ := provisioned(t)
+	var who *User // of the last password that is offered
 	exchange := func(login, pw string) error {
 		t.Helper()
 		client, err := scram.SHA256.NewClient(login, pw, "")
@@ -335,7 +336,9 @@ func TestScram(t *testing.T) {
 			t.Fatal(err)
 		}
 		server, err := scram.SHA256.NewServer(func(name string) (scram.StoredCredentials, error) {
-			k, _, err := d.Scram(name, remote)
+			offers, err := d.Scram(name, remote)
+			k := offers[len(offers)-1]
+			who = k.User
 			return scram.StoredCredentials{
 				KeyFactors: scram.KeyFactors{Salt: string(k.Salt), Iters: k.Iterations}, StoredKey: k.StoredKey, ServerKey: k.ServerKey,
 			}, err
@@ -350,7 +353,10 @@ func TestScram(t *testing.T) {
 				msg, err = cc.Step(msg)
 			}
 		}
-		d.ScramResult(login, remote, err == nil)
+		if err != nil {
+			who = nil
+		}
+		d.ScramResult(t.Context(), login, remote, who)
 		return err
 	}
 	if err := exchange("ann@example.org", "river stone window"); err != nil {
@@ -364,10 +370,27 @@ func TestScram(t *testing.T) {
 			t.Error("nobody logged in")
 		}
 	}
-	a, _, _ := d.Scram("nobody@example.org", remote)
-	b, _, _ := d.Scram("nobody@example.org", remote)
-	if string(a.Salt) != string(b.Salt) || len(a.Salt) != 16 {
+	a, _ := d.Scram("nobody@example.org", remote)
+	b, _ := d.Scram("nobody@example.org", remote)
+	if string(a[0].Salt) != string(b[0].Salt) || len(a[0].Salt) != 16 {
 		t.Error("the salt of a login that does not exist changes")
+	}
+
+	app, err := d.AddAppPassword(t.Context(), "ann@example.org", mailapi.NewAppPassword{Name: "Phone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exchange("ann@example.org", app.Password); err != nil || who.AppPassword != "Phone" {
+		t.Errorf("with an app password: %v, %+v", err, who)
+	}
+	if list, err := d.AppPasswords(t.Context(), "ann@example.org"); err != nil || list[0].Used.IsZero() {
+		t.Errorf("the use is not noted: %+v, %v", list, err)
+	}
+	if err := d.SetPassword(t.Context(), "ann@example.org", mailapi.Password{Password: "stone window river"}); err != nil {
+		t.Fatal(err)
+	}
+	if offers, _ := d.Scram("ann@example.org", remote); len(offers) != 2 {
+		t.Errorf("%d passwords are offered after a change of the own one", len(offers))
 	}
 }
 

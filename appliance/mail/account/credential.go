@@ -35,14 +35,18 @@ type ScramKeys struct {
 	ServerKey  []byte
 }
 
-// newScramKeys derives the keys of a password. One that SASLprep refuses (RFC
-// 4013, unassigned code points) is taken as it is, as clients do.
-func newScramKeys(pw string) (*ScramKeys, error) {
+// newScramKeys derives the keys of a password; salt is nil for a new one. A
+// password that SASLprep refuses (RFC 4013, unassigned code points) is taken as
+// it is, as clients do.
+func newScramKeys(pw string, salt []byte) (*ScramKeys, error) {
 	if prepared, err := stringprep.SASLprep.Prepare(pw); err == nil {
 		pw = prepared
 	}
-	k := &ScramKeys{Salt: make([]byte, 16), Iterations: scramIterations}
-	rand.Read(k.Salt) // never fails since Go 1.24
+	if salt == nil {
+		salt = make([]byte, 16)
+		rand.Read(salt) // never fails since Go 1.24
+	}
+	k := &ScramKeys{Salt: salt, Iterations: scramIterations}
 	salted, err := pbkdf2.Key(sha256.New, pw, k.Salt, k.Iterations, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("account: SCRAM keys: %w", err)
@@ -110,13 +114,14 @@ func (h *hasher) enter(ctx context.Context, limited bool) error {
 
 func (h *hasher) leave() { <-h.running }
 
-// make turns a new password into a credential.
-func (h *hasher) make(ctx context.Context, pw string) (credential, error) {
+// make turns a new password into a credential. salt is the one for SCRAM that
+// the person's other passwords have, nil for a new one.
+func (h *hasher) make(ctx context.Context, pw string, salt []byte) (credential, error) {
 	if err := h.enter(ctx, false); err != nil {
 		return credential{}, err
 	}
 	defer h.leave()
-	scram, err := newScramKeys(pw)
+	scram, err := newScramKeys(pw, salt)
 	return credential{Password: password.New(pw).String(), SCRAM: scram}, err
 }
 

@@ -158,12 +158,12 @@ func one(ctx context.Context, st Store, key string, r any) error {
 }
 
 // succeed is the person that r makes of old (nil: a new one). Sessions go on
-// unless the password changed or the person was disabled.
+// unless the password changed, an app password went or the person was disabled.
 func succeed(old *person, r userRecord) *person {
 	p := &person{userRecord: r}
 	switch {
 	case old == nil:
-	case old.Credential.Password == r.Credential.Password && old.Disabled == r.Disabled && old.Account == r.Account:
+	case old.Credential.Password == r.Credential.Password && old.Disabled == r.Disabled && old.Account == r.Account && !r.lostApp(&old.userRecord):
 		p.revoked = old.revoked
 		return p
 	default:

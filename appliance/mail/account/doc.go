@@ -12,7 +12,8 @@
 //     for postmaster (RFC 5321 section 4.5.1).
 //   - A change is durable before a method returns nil, and visible to every
 //     question asked after that.
-//   - A person whose password was changed, who was disabled or removed has
+//   - A person whose password was changed, of whom an app password was
+//     removed, who was disabled or removed has
 //     User.Revoked closed: servers end such sessions.
 //
 // # On disk
@@ -42,5 +43,6 @@
 // A password is kept as an argon2id hash (package password) and, for
 // SCRAM-SHA-256 (RFC 7677), as StoredKey and ServerKey. See credential.go for
 // how many are hashed at once, and cache.go for what spares a client that logs
-// in every few seconds the price of it.
+// in every few seconds the price of it. A person may have app passwords beside
+// it, see apps.go.
 package account

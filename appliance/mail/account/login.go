@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,12 +37,18 @@ type User struct {
 	Name    string
 	Account store.AccountID
 	Admin   bool
-	// Revoked is closed when the password changes or the person is disabled or
-	// removed: sessions end then.
+	// AppPassword is the name of the app password of the login, "" for the
+	// person's own. It is good for mail alone, never for administration.
+	AppPassword string
+	// Revoked is closed when the password changes, an app password is removed,
+	// or the person is disabled or removed: sessions end then.
 	Revoked <-chan struct{}
+
+	app string // ID of the app password
 }
 
-// Authenticate checks a login, a full address in any case, and its password.
+// Authenticate checks a login, a full address in any case, and its password,
+// which may be an app password.
 // remote is the peer's address, for the limits on failures; the zero value
 // counts by login alone. Errors are ErrBadCredentials, ErrThrottled, ErrBusy,
 // or that ctx ended. A login that does not exist takes as long as a wrong
@@ -53,8 +60,9 @@ func (d *Directory) Authenticate(ctx context.Context, login, password string, re
 	}
 	p := d.person(k)
 	var c *credential
+	var app *appPassword
 	if p != nil {
-		c = &p.Credential
+		c, password, app = p.given(password)
 	}
 	ok, err := d.verify(ctx, k, c, password)
 	switch {
@@ -66,10 +74,13 @@ func (d *Directory) Authenticate(ctx context.Context, login, password string, re
 		return nil, ErrBadCredentials
 	}
 	d.cfg.Logins.Succeeded(remote, k)
-	if c.outdated() {
+	switch {
+	case app != nil:
+		d.used(ctx, k, app.ID)
+	case c.outdated():
 		d.renew(ctx, p, password)
 	}
-	return p.user(), nil
+	return p.user(app), nil
 }
 
 // AuthenticateAdmin checks the administrator's password, which is no mailbox's.
@@ -99,32 +110,56 @@ func (d *Directory) AuthenticateAdmin(ctx context.Context, password string, remo
 	return nil
 }
 
-// Scram gives what a server needs to run SCRAM-SHA-256 (RFC 5802) for a login,
-// and the user it then is. A login that does not exist, or of whose password
-// only a hash is known so far, gets keys that nothing matches and no user, so
-// that a prober learns nothing. The only error is ErrThrottled. The caller
-// reports the outcome with ScramResult.
-func (d *Directory) Scram(login string, remote netip.Addr) (*ScramKeys, *User, error) {
-	k := key(login)
-	if err := d.allowed(remote, k); err != nil {
-		return nil, nil, err
-	}
-	if p := d.person(k); p != nil && !p.Disabled && p.Credential.SCRAM != nil {
-		return p.Credential.SCRAM, p.user(), nil
-	}
-	// The salt of a login does not change from try to try.
-	return &ScramKeys{
-		Salt: mac(d.cache.secret, "salt", k)[:16], Iterations: scramIterations,
-		StoredKey: mac(d.cache.secret, "stored", k), ServerKey: mac(d.cache.secret, "server", k),
-	}, nil, nil
+// ScramOffer is one password that a client may prove to have, and who it then is.
+type ScramOffer struct {
+	*ScramKeys
+	User *User // nil for keys that nothing matches
 }
 
-// ScramResult counts the outcome of an exchange that Scram began.
-func (d *Directory) ScramResult(login string, remote netip.Addr, ok bool) {
-	if ok {
-		d.cfg.Logins.Succeeded(remote, key(login))
-	} else {
-		d.cfg.Logins.Failed(remote, key(login))
+// Scram gives what a server needs to run SCRAM-SHA-256 (RFC 5802) for a login:
+// one offer at least, more where there are app passwords, all with the same
+// salt and iterations. A login that does not exist, or of whose password only a
+// hash is known so far, gets keys that nothing matches and no user, so that a
+// prober learns nothing. The only error is ErrThrottled. The caller reports the
+// outcome with ScramResult.
+func (d *Directory) Scram(login string, remote netip.Addr) ([]ScramOffer, error) {
+	k := key(login)
+	if err := d.allowed(remote, k); err != nil {
+		return nil, err
+	}
+	var offers []ScramOffer
+	offer := func(keys *ScramKeys, u *User) {
+		if keys != nil && (len(offers) == 0 || bytes.Equal(keys.Salt, offers[0].Salt) && keys.Iterations == offers[0].Iterations) {
+			offers = append(offers, ScramOffer{keys, u})
+		}
+	}
+	if p := d.person(k); p != nil && !p.Disabled {
+		offer(p.Credential.SCRAM, p.user(nil))
+		for i := range p.Apps {
+			offer(p.Apps[i].Credential.SCRAM, p.user(&p.Apps[i]))
+		}
+	}
+	if len(offers) == 0 {
+		// The salt of a login does not change from try to try.
+		offer(&ScramKeys{
+			Salt: mac(d.cache.secret, "salt", k)[:16], Iterations: scramIterations,
+			StoredKey: mac(d.cache.secret, "stored", k), ServerKey: mac(d.cache.secret, "server", k),
+		}, nil)
+	}
+	return offers, nil
+}
+
+// ScramResult counts the outcome of an exchange that Scram began; who has
+// proven a password, nil where nobody has.
+func (d *Directory) ScramResult(ctx context.Context, login string, remote netip.Addr, who *User) {
+	k := key(login)
+	if who == nil {
+		d.cfg.Logins.Failed(remote, k)
+		return
+	}
+	d.cfg.Logins.Succeeded(remote, k)
+	if who.app != "" {
+		d.used(ctx, k, who.app)
 	}
 }
 
@@ -154,7 +189,7 @@ func (d *Directory) verify(ctx context.Context, login string, c *credential, pas
 // renew makes an outdated credential anew while the password is at hand. It
 // leaves sessions alone, and its failure is no failure of the login.
 func (d *Directory) renew(ctx context.Context, p *person, password string) {
-	c, err := d.hasher.make(ctx, password)
+	c, err := d.hasher.make(ctx, password, p.scramSalt())
 	if err == nil {
 		d.changing.Lock()
 		defer d.changing.Unlock()
@@ -177,8 +212,13 @@ func (d *Directory) person(key string) *person {
 	return d.users[key]
 }
 
-func (p *person) user() *User {
-	return &User{Address: p.Address, Name: p.Name, Account: p.Account, Admin: p.Admin, Revoked: p.revoked}
+// user is the person logged in with an app password, nil for the own one.
+func (p *person) user(app *appPassword) *User {
+	u := &User{Address: p.Address, Name: p.Name, Account: p.Account, Admin: p.Admin, Revoked: p.revoked}
+	if app != nil {
+		u.AppPassword, u.app = app.Name, app.ID
+	}
+	return u
 }
 
 // VerifyAdmin is AuthenticateAdmin for the administration API.

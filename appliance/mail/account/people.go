@@ -90,7 +90,7 @@ func (d *Directory) AddUser(ctx context.Context, in mailapi.NewUser) (*mailapi.U
 	if in.Quota < 0 {
 		return nil, wire.Invalid("quota", "must not be negative")
 	}
-	c, err := d.newCredential(ctx, address, in.Password, in.PasswordHash)
+	c, err := d.newCredential(ctx, address, in.Password, in.PasswordHash, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +135,8 @@ func (d *Directory) addUser(ctx context.Context, r userRecord, quota int64) erro
 }
 
 // newCredential makes a credential of a password that is strong enough, or of
-// its hash.
-func (d *Directory) newCredential(ctx context.Context, login, pw, hash string) (credential, error) {
+// its hash. salt is that of hasher.make.
+func (d *Directory) newCredential(ctx context.Context, login, pw, hash string, salt []byte) (credential, error) {
 	switch {
 	case pw != "" && hash != "":
 		return credential{}, wire.Invalid("password", "and password_hash must not both be given")
@@ -152,7 +152,10 @@ func (d *Directory) newCredential(ctx context.Context, login, pw, hash string) (
 	if err := password.Check(pw, login); err != nil {
 		return credential{}, wire.Invalid("password", "%v", err)
 	}
-	return d.hasher.make(ctx, pw)
+	if _, ok := parseAppPassword(pw); ok {
+		return credential{}, wire.Invalid("password", "looks like an app password, which is for one mail program alone")
+	}
+	return d.hasher.make(ctx, pw, salt)
 }
 
 // free reports why address, in normal form, cannot be given to anything new.
@@ -257,19 +260,19 @@ func (d *Directory) lastAdmin(p *person) bool {
 	return true
 }
 
-// SetPassword gives a person a new password. Sessions with the old one end.
+// SetPassword gives a person a new password. Sessions end; app passwords stay.
 func (d *Directory) SetPassword(ctx context.Context, address string, in mailapi.Password) error {
-	if d.person(key(address)) == nil {
+	p := d.person(key(address))
+	if p == nil {
 		return noUser(address)
 	}
-	c, err := d.newCredential(ctx, address, in.Password, "")
+	c, err := d.newCredential(ctx, address, in.Password, "", p.scramSalt())
 	if err != nil {
 		return err
 	}
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	p := d.person(key(address))
-	if p == nil {
+	if p = d.person(key(address)); p == nil {
 		return noUser(address)
 	}
 	r := p.userRecord

@@ -119,7 +119,7 @@ func (d *Directory) credentialChange(ctx context.Context, old *credential, pw, h
 	if hash != "" {
 		return &credential{Password: hash}, nil
 	}
-	c, err := d.hasher.make(ctx, pw)
+	c, err := d.hasher.make(ctx, pw, nil)
 	return &c, err
 }
 

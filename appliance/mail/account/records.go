@@ -26,8 +26,9 @@ type userRecord struct {
 	Name       string `json:",omitempty"`
 	Account    store.AccountID
 	Credential credential
-	Admin      bool `json:",omitempty"`
-	Disabled   bool `json:",omitempty"`
+	Apps       []appPassword `json:",omitempty"` // replaced, not changed
+	Admin      bool          `json:",omitempty"`
+	Disabled   bool          `json:",omitempty"`
 	Created    time.Time
 }
 

@@ -149,7 +149,7 @@ func (d *Directory) SetAdminPassword(ctx context.Context, in mailapi.AdminPasswo
 	if err := password.Check(in.New, "admin"); err != nil {
 		return wire.Invalid("new", "%v", err)
 	}
-	c, err := d.hasher.make(ctx, in.New)
+	c, err := d.hasher.make(ctx, in.New, nil)
 	if err != nil {
 		return err
 	}

@@ -49,16 +49,16 @@ func (p *people) user(login string) *account.User {
 	return &account.User{Account: id, Address: strings.ToLower(login)}
 }
 
-func (p *people) Scram(login string, _ netip.Addr) (*account.ScramKeys, *account.User, error) {
+func (p *people) Scram(login string, _ netip.Addr) ([]account.ScramOffer, error) {
 	salt := []byte("salt of the test")
 	salted, err := pbkdf2.Key(sha256.New, "secret", salt, 4096, sha256.Size)
 	stored := sha256.Sum256(hmacSHA256(salted, "Client Key"))
-	return &account.ScramKeys{
+	return []account.ScramOffer{{ScramKeys: &account.ScramKeys{
 		Salt: salt, Iterations: 4096, StoredKey: stored[:], ServerKey: hmacSHA256(salted, "Server Key"),
-	}, p.user(login), err
+	}, User: p.user(login)}}, err
 }
 
-func (p *people) ScramResult(string, netip.Addr, bool) {}
+func (p *people) ScramResult(context.Context, string, netip.Addr, *account.User) {}
 
 func (p *people) VerifyToken(_ context.Context, _, token string, _ netip.Addr) (*account.User, error) {
 	if u := p.user(strings.TrimPrefix(token, "token-of-")); u != nil {

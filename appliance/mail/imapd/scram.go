@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,14 +118,14 @@ func (c *conn) saslScram(ctx context.Context, cl *call, first []byte, plus bool)
 	if f.authzid != "" && !strings.EqualFold(f.authzid, f.name) {
 		return no(imap.ResponseCodeAuthorizationFailed, "Nobody may act for another person")
 	}
-	keys, who, err := c.srv.cfg.Accounts.Scram(f.name, c.remote)
+	offers, err := c.srv.cfg.Accounts.Scram(f.name, c.remote)
 	if err != nil {
 		return c.refuseLogin(ctx, f.name, err)
 	}
 	own := make([]byte, scramNonce)
 	rand.Read(own) // never fails since Go 1.24
 	nonce := f.nonce + base64.StdEncoding.EncodeToString(own)
-	serverFirst := "r=" + nonce + ",s=" + base64.StdEncoding.EncodeToString(keys.Salt) + ",i=" + strconv.Itoa(keys.Iterations)
+	serverFirst := "r=" + nonce + ",s=" + base64.StdEncoding.EncodeToString(offers[0].Salt) + ",i=" + strconv.Itoa(offers[0].Iterations)
 	last, err := c.challenge(serverFirst)
 	if err != nil {
 		return err
@@ -137,19 +138,21 @@ func (c *conn) saslScram(ctx context.Context, cl *call, first []byte, plus bool)
 	message := f.bare + "," + serverFirst + "," + bare
 	// An extension may follow the nonce; it is part of what is signed.
 	fits := bare == want || strings.HasPrefix(bare, want+",")
-	if proven := scramProven(keys, message, proof); !fits || !proven || who == nil {
-		c.srv.cfg.Accounts.ScramResult(f.name, c.remote, false)
+	i := slices.IndexFunc(offers, func(o account.ScramOffer) bool { return scramProven(o.ScramKeys, message, proof) })
+	if !fits || i < 0 || offers[i].User == nil {
+		c.srv.cfg.Accounts.ScramResult(ctx, f.name, c.remote, nil)
 		return c.failLogin(ctx, f.name)
 	}
-	c.srv.cfg.Accounts.ScramResult(f.name, c.remote, true)
-	final, err := c.challenge("v=" + base64.StdEncoding.EncodeToString(hmacSHA256(keys.ServerKey, message)))
+	proven := offers[i]
+	c.srv.cfg.Accounts.ScramResult(ctx, f.name, c.remote, proven.User)
+	final, err := c.challenge("v=" + base64.StdEncoding.EncodeToString(hmacSHA256(proven.ServerKey, message)))
 	if err != nil {
 		return err
 	}
 	if len(final) > 0 {
 		return bad("Nothing follows the server's signature")
 	}
-	return c.enter(cl, who)
+	return c.enter(cl, proven.User)
 }
 
 // cutProof parts the client's final message from its proof.

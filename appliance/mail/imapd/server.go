@@ -19,11 +19,12 @@ type Authenticator interface {
 	// Authenticate gives account.ErrBadCredentials, account.ErrThrottled,
 	// account.ErrBusy, or a fault of the box's.
 	Authenticate(ctx context.Context, login, password string, remote netip.Addr) (*account.User, error)
-	// Scram gives the keys for SCRAM-SHA-256 and whom they log in, nil for
-	// keys that nobody's password matches; or account.ErrThrottled.
-	Scram(login string, remote netip.Addr) (*account.ScramKeys, *account.User, error)
-	// ScramResult counts the outcome of an exchange that Scram began.
-	ScramResult(login string, remote netip.Addr, ok bool)
+	// Scram gives the keys for SCRAM-SHA-256 of each of the login's passwords,
+	// one at least, of one salt; or account.ErrThrottled.
+	Scram(login string, remote netip.Addr) ([]account.ScramOffer, error)
+	// ScramResult counts the outcome of an exchange that Scram began; who is
+	// nil where no password was proven.
+	ScramResult(ctx context.Context, login string, remote netip.Addr, who *account.User)
 }
 
 // TokenVerifier checks OAuth 2.0 access tokens.
