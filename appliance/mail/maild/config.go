@@ -61,3 +61,5 @@ func (c *Config) address(p port) string {
 }
 
 func (c *Config) storeDir() string { return filepath.Join(c.Data, "store") }
+
+func (c *Config) keyFile() string { return filepath.Join(c.State, "store.key") }

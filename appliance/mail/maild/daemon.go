@@ -62,6 +62,7 @@ type Daemon struct {
 	started time.Time
 	events  *events
 
+	key      []byte // of the store, nil: not encrypted
 	store    *store.Store
 	people   *account.Directory
 	certs    *certs.Manager
@@ -109,8 +110,12 @@ func Open(ctx context.Context, cfg Config) (d *Daemon, err error) {
 	if !cfg.Small {
 		options.Reserve = reserve
 	}
+	if d.key, err = d.storeKey(); err != nil {
+		return nil, err
+	}
+	options.EncryptionKey = d.key
 	if d.store, err = store.Open(ctx, cfg.storeDir(), options); err != nil {
-		return nil, fmt.Errorf("open the mail store: %w", err)
+		return nil, fmt.Errorf("open the mail store: %w", explainKey(err, cfg.keyFile(), d.key))
 	}
 	defer func() {
 		if err != nil {
@@ -209,6 +214,9 @@ func (d *Daemon) provision(ctx context.Context) error {
 		// The box goes on without: an administrator has to be able to see why.
 		d.events.add(mailapi.LevelAlert, "the provisioning file could not be applied: "+err.Error())
 		return nil
+	}
+	if d.key == nil && p.Mail != nil && p.Mail.EncryptStore {
+		d.events.add(mailapi.LevelAlert, "mail.encrypt_store came too late: this box has a mail store, and it is not encrypted")
 	}
 	if err := os.Remove(d.cfg.Provision); err != nil {
 		return fmt.Errorf("the provisioning file is applied and cannot be removed: %w", err)

@@ -12,5 +12,6 @@
 //   - The provisioning file is removed once all of it is applied, and applied
 //     again from its beginning where that was cut short.
 //
-// On disk: DATA/store is the store; STATE/certs the certificates.
+// On disk: DATA/store is the store; STATE/certs the certificates; STATE/store.key
+// the key of an encrypted store.
 package maild

@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -339,6 +340,65 @@ func TestProvisioning(t *testing.T) {
 	}
 	if err := r.submit("ann@example.org", "x"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEncryptedStore(t *testing.T) {
+	dir := t.TempDir()
+	file, key := filepath.Join(dir, "provision.toml"), filepath.Join(dir, "state", "store.key")
+	settings := "[box]\nhostname = \"mail.example.org\"\n[mail]\nencrypt_store = true\n[[domain]]\nname = \"example.org\"\n[[user]]\naddress = \"ann@example.org\"\npassword = \"ann's own words\"\n"
+	write := func(path, s string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(file, settings)
+	r := start(t, dir, file)
+	if err := r.submit("ann@example.org", "x"); err != nil {
+		t.Error(err)
+	}
+	r.stop()
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("key: %v, %v", info, err)
+	}
+	right, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(why string) {
+		t.Helper()
+		d, err := Open(t.Context(), Config{Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Small: true})
+		if err == nil {
+			t.Fatal(errors.Join(errors.New("opened"), d.store.Close()))
+		}
+		if !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), key) {
+			t.Errorf("%v, which does not say %q and name the file", err, why)
+		}
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	refused("is not there")
+	write(key, strings.Repeat("ab", 32)+"\n")
+	refused("is not its key")
+	write(key, "secret\n")
+	refused("64 hexadecimal digits")
+	write(key, string(right))
+	r = start(t, dir, "")
+	if s, err := r.Status(t.Context()); err != nil || s.Messages != 1 {
+		t.Errorf("with its key again: %+v, %v", s, err)
+	}
+	r.stop()
+
+	// A store that is there stays as it is, and the owner hears of it.
+	dir = t.TempDir()
+	start(t, dir, "").stop()
+	write(file, settings)
+	r = start(t, dir, file)
+	s, err := r.Status(t.Context())
+	if err != nil || s.Users != 1 || !slices.ContainsFunc(s.LastEvents, func(e mailapi.Event) bool { return strings.Contains(e.Text, "encrypt_store") }) {
+		t.Errorf("late: %+v, %v", s, err)
 	}
 }
 
