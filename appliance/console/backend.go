@@ -3,6 +3,8 @@ package console
 import (
 	"context"
 	"time"
+
+	"pillarbox/appliance/api/boxapi"
 )
 
 // Backend is the box as the console sees it. Every call is bounded by its
@@ -16,6 +18,8 @@ type Backend interface {
 	// SetUp applies the first-boot answers, all or none, and may be called
 	// again after a failure. A refused answer comes as a *FieldError.
 	SetUp(ctx context.Context, a Answers) error
+	// TestNetwork makes one of boxapi.NetworkTests.
+	TestNetwork(ctx context.Context, test string) (*boxapi.NetworkTest, error)
 	// Speak keeps a language and Type a keyboard for the box's consoles.
 	Speak(ctx context.Context, language string) error
 	Type(ctx context.Context, keyboard string) error

@@ -12,12 +12,15 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
+
+	"pillarbox/appliance/api/boxapi"
 )
 
 var update = flag.Bool("update", false, "write the screens under testdata anew")
 
 // fake is a box that does as it is told.
 type fake struct {
+	tests   map[string]string // those that fail, and why
 	state   State
 	stateEr error
 	setUp   func(Answers) error
@@ -40,6 +43,14 @@ func (f *fake) SetUp(_ context.Context, a Answers) error {
 	return nil
 }
 func (f *fake) PowerOff(context.Context) error { f.off++; return nil }
+func (f *fake) TestNetwork(_ context.Context, test string) (*boxapi.NetworkTest, error) {
+	if why, ok := f.tests[test]; ok {
+		return &boxapi.NetworkTest{Test: test, Detail: why}, nil
+	}
+	details := map[string]string{boxapi.TestLink: "enp0s3 (1000 Mbit/s)", boxapi.TestAddress: "10.0.2.15/24", boxapi.TestGateway: "10.0.2.2",
+		boxapi.TestDNS: "10.0.2.3", boxapi.TestTime: "ntp.example.org, +0.012 s", boxapi.TestPort25: "mx.example.org"}
+	return &boxapi.NetworkTest{Test: test, OK: true, Detail: details[test]}, nil
+}
 func (f *fake) Speak(_ context.Context, language string) error {
 	f.state.Language = language
 	return nil

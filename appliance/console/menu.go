@@ -42,6 +42,7 @@ func (m *model) menu() *list {
 		{T("Connecting mail programs"), "", func() tea.Cmd { return m.openText(m.connecting()) }},
 		{T("DNS records to set"), "", func() tea.Cmd { return m.openText(m.dns()) }},
 		{T("Network"), "", m.openNetwork},
+		{T("Test the network"), "", func() tea.Cmd { m.push(netTestScreen{}); return m.watchTests() }},
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
 		{T("Certificate"), "", func() tea.Cmd { return m.openText(m.certificate()) }},

@@ -60,7 +60,8 @@ type model struct {
 	zones         []string
 	wizard        *wizard
 	asked         *question
-	notice        string   // the last thing done, until the next key
+	notice        string // the last thing done, until the next key
+	tested        netTest
 	welcome       []screen // to read once after the set-up
 	sheet         int      // of welcome
 	stack         []screen // behind the status page, the last on top
@@ -121,12 +122,15 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case zonesRead:
 		if msg.err == nil && m.wizard == nil && !m.state.SetUp {
 			m.zones = msg.zones
-			m.wizard = newWizard(m.t, m.c, msg.zones, m.loadKeyboard != nil, func() State { return m.state })
+			m.wizard = newWizard(m.t, m.c, msg.zones, m.loadKeyboard != nil, m.found)
 		}
 		return m, nil
 	case refresh:
 		if _, locked := m.bottom().(*form); !locked && m.now().After(m.unlockedUntil) {
 			m.stack = nil // whoever opened the menus has gone
+		}
+		if tests := m.watchTests(); tests != nil {
+			return m, tea.Batch(tests, m.readState)
 		}
 		if t, ok := m.top().(*text); ok {
 			return m, tea.Batch(t.reload(m), m.readState)
@@ -157,7 +161,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, nil
 	}
 	if m.wizard != nil {
-		cmd := m.wizard.update(msg)
+		cmd := tea.Batch(m.wizard.update(msg), m.watchTests())
 		m.speak(m.wizard.language())
 		m.typeOn(m.wizard.keyboard())
 		return m, cmd
@@ -177,6 +181,9 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	return m, nil
 }
+
+// found is what the wizard shows and proposes by.
+func (m *model) found() found { return found{m.state, &m.tested} }
 
 // took keeps a state that was read and plans the next reading.
 func (m *model) took(msg stateRead) tea.Cmd {
@@ -215,7 +222,7 @@ func (m *model) speak(code string) {
 	}
 	m.c, m.language = c, code
 	if m.wizard != nil {
-		m.wizard = m.wizard.speak(c, m.zones, func() State { return m.state })
+		m.wizard = m.wizard.speak(c, m.zones, m.found)
 	}
 }
 

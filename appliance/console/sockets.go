@@ -223,6 +223,11 @@ func refused(err error) error {
 	return err
 }
 
+// TestNetwork has boxd make a test of the network.
+func (s *Sockets) TestNetwork(ctx context.Context, test string) (*boxapi.NetworkTest, error) {
+	return s.Box.TestNetwork(ctx, boxapi.TestRequest{Test: test})
+}
+
 // PowerOff asks boxd, and init where boxd does not answer.
 func (s *Sockets) PowerOff(ctx context.Context) error {
 	if s.Box.PowerOff(ctx, boxapi.StopRequest{Reason: reason}) == nil {

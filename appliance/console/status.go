@@ -92,13 +92,11 @@ func wizardProblems(t theme, s State) []string {
 	return lines
 }
 
-// networkFacts says how each network card is connected, and what to do about
-// one that is not.
+// networkFacts says how each network card is connected.
 func networkFacts(t theme, c *Catalogue, s State) []string {
 	T := c.T
 	var lines []string
 	row := func(label, value string) { lines = append(lines, "  "+fit(label, 20)+value) }
-	connected := false
 	for _, l := range s.Links {
 		switch {
 		case !l.Up:
@@ -106,31 +104,11 @@ func networkFacts(t theme, c *Catalogue, s State) []string {
 		case len(l.Addresses) == 0:
 			row(l.Name, t.warn.Render(T("no address yet")))
 		default:
-			connected = true
-			row(l.Name, t.good.Render(strings.Join(l.Addresses, "  ")))
-			if l.Gateway != "" {
-				row(T("Router"), l.Gateway)
-			}
-			if len(l.DNS) > 0 {
-				row(T("Name servers"), strings.Join(l.DNS, " "))
-			}
+			row(l.Name, t.good.Render(fit(strings.Join(l.Addresses, "  "), 54)))
 		}
 	}
 	if len(s.Links) == 0 {
 		row(T("Network"), t.bad.Render(T("no network card found")))
-	}
-	clock := T("not yet compared with a time server")
-	if s.Clock.Synced {
-		clock = T("in step with a time server")
-	}
-	row(T("Clock"), clock)
-	advice := T("Plug a cable in, or go on: the box takes an address as soon as there is one.")
-	if connected {
-		advice = T("A fixed address can be set later in the menu.")
-	}
-	lines = append(lines, "")
-	for _, l := range wrap(advice, 74) {
-		lines = append(lines, "  "+l)
 	}
 	return lines
 }

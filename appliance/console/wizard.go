@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/config"
 )
 
@@ -50,10 +51,16 @@ type confirmed struct{ answers Answers }
 // setUpDone is the end of applying.
 type setUpDone struct{ err error }
 
-// facts are what the box found out by itself, for the page about its network.
-type facts func() State
+// found is what the box found out by itself.
+type found struct {
+	state State
+	tests *netTest
+}
 
-func newWizard(t theme, c *Catalogue, zones []string, keys bool, found facts) *wizard {
+// networkPage is the page whose tests run while it is looked at.
+const networkPage = 1
+
+func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() found) *wizard {
 	w := &wizard{t: t, c: c, keys: keys}
 	T := c.T
 	var names []string
@@ -131,8 +138,14 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, found facts) *w
 	}, "")
 	w.pages = []*page{
 		{title: T("Welcome"), intro: T("A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
-			facts: func() []string { return wizardProblems(t, found()) }, fields: []*field{language, keyboard}},
-		{title: T("Network"), intro: T("This is what the box found."), facts: func() []string { return networkFacts(t, c, found()) }},
+			facts: func() []string { return wizardProblems(t, box().state) }, fields: []*field{language, keyboard}},
+		{title: T("Network"), intro: T("This is what the box found."), facts: func() []string {
+			return append(append(networkFacts(t, c, box().state), ""), box().tests.lines(t, c, defaultWidth)...)
+		}, leave: func() {
+			if box().tests.failed() == boxapi.TestPort25 && way.value() == direct {
+				way.choose(smart)
+			}
+		}},
 		{title: T("Names"), fields: []*field{domain, hostname},
 			leave: func() {
 				if mailbox.value() == "" {
@@ -159,8 +172,8 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, found facts) *w
 }
 
 // speak asks in another language from here on, with all answers kept.
-func (w *wizard) speak(c *Catalogue, zones []string, found facts) *wizard {
-	n := newWizard(w.t, c, zones, w.keys, found)
+func (w *wizard) speak(c *Catalogue, zones []string, box func() found) *wizard {
+	n := newWizard(w.t, c, zones, w.keys, box)
 	proposed := w.keyboard() == usualKeyboard(w.c.code)
 	for i, p := range w.pages {
 		for j, f := range p.fields {
@@ -289,6 +302,9 @@ func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
 	if len(p.fields) == 0 {
 		switch k.String() {
 		case "enter", "tab", "right", "down":
+			if p.leave != nil {
+				p.leave()
+			}
 			w.focusOn(w.at+1, 0)
 		case "esc", "shift+tab", "left", "up":
 			w.previous()

@@ -7,6 +7,7 @@
 //	PUT  /v1/settings   Settings in and out; checked, applied and kept, or refused whole
 //	POST /v1/network/try   Network; in force until it is kept, else for two minutes
 //	POST /v1/network/keep  keeps the network that is being tried
+//	POST /v1/network/test  TestRequest in, NetworkTest out, within seconds
 //	GET  /v1/timezones  []string
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
@@ -34,6 +35,9 @@ type Service interface {
 	TryNetwork(ctx context.Context, n Network) error
 	// KeepNetwork is a conflict where nothing is being tried any more.
 	KeepNetwork(ctx context.Context) error
+	// TestNetwork tries one of NetworkTests. A test that fails is an answer; the
+	// error is for one that could not be made.
+	TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error)
 	// Timezones lists the names that Settings.Timezone may have.
 	Timezones(ctx context.Context) ([]string, error)
 	// PowerOff and Reboot return when the request is accepted.
@@ -158,6 +162,34 @@ type Network struct {
 	Address   string   `json:"address,omitempty"`   // static: with prefix length, such as 192.0.2.5/24
 	Gateway   string   `json:"gateway,omitempty"`   // static; empty: none
 	DNS       []string `json:"dns,omitempty"`       // static: resolvers; DHCP: instead of the lease's
+}
+
+// Tests of the network. Each needs those before it, but for the last two, which
+// need the first four.
+const (
+	TestLink    = "link"
+	TestAddress = "address"
+	TestGateway = "gateway"
+	TestDNS     = "dns"
+	TestTime    = "time"
+	TestPort25  = "port25" // to mail servers elsewhere
+)
+
+// NetworkTests lists the tests in the order to make them in.
+func NetworkTests() []string {
+	return []string{TestLink, TestAddress, TestGateway, TestDNS, TestTime, TestPort25}
+}
+
+// TestRequest names a test.
+type TestRequest struct {
+	Test string `json:"test"`
+}
+
+// NetworkTest is the result of a test.
+type NetworkTest struct {
+	Test   string `json:"test"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"` // what was found, or the error
 }
 
 // StopRequest says who wants the box stopped, for the log.

@@ -33,6 +33,9 @@ func (f *fake) TryNetwork(_ context.Context, n Network) error {
 	f.settings.Network = n
 	return nil
 }
+func (f *fake) TestNetwork(_ context.Context, r TestRequest) (*NetworkTest, error) {
+	return &NetworkTest{Test: r.Test, OK: true, Detail: "eth0"}, nil
+}
 func (f *fake) KeepNetwork(context.Context) error { return wire.Conflict("nothing is being tried") }
 func (f *fake) PowerOff(_ context.Context, r StopRequest) error {
 	f.asked = append(f.asked, r)
@@ -81,6 +84,8 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	check("settings", out, err, &in)
 	tz, err := c.Timezones(ctx)
 	check("time zones", tz, err, []string{"UTC"})
+	test, err := c.TestNetwork(ctx, TestRequest{Test: TestLink})
+	check("test", test, err, &NetworkTest{Test: TestLink, OK: true, Detail: "eth0"})
 	check("poweroff", nil, c.PowerOff(ctx, StopRequest{Reason: "r"}), nil)
 	check("reboot", nil, c.Reboot(ctx, StopRequest{}), nil)
 	check("asked", f.asked, nil, []StopRequest{{Reason: "r"}, {}})

@@ -49,6 +49,11 @@ func (c *Client) TryNetwork(ctx context.Context, n Network) error {
 	return c.wire.Post(ctx, "/v1/network/try", n, nil)
 }
 
+func (c *Client) TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error) {
+	t := new(NetworkTest)
+	return t, c.wire.Post(ctx, "/v1/network/test", r, t)
+}
+
 func (c *Client) KeepNetwork(ctx context.Context) error {
 	return c.wire.Post(ctx, "/v1/network/keep", nil, nil)
 }

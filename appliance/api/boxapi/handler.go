@@ -32,6 +32,13 @@ func Handler(s Service) http.Handler {
 	mux.Handle("POST /v1/network/keep", wire.Handle(func(r *http.Request) (any, error) {
 		return nil, s.KeepNetwork(r.Context())
 	}))
+	mux.Handle("POST /v1/network/test", wire.Handle(func(r *http.Request) (any, error) {
+		var in TestRequest
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return s.TestNetwork(r.Context(), in)
+	}))
 	mux.Handle("GET /v1/timezones", wire.Handle(func(r *http.Request) (any, error) {
 		return s.Timezones(r.Context())
 	}))

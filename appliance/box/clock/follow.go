@@ -78,7 +78,7 @@ func (f *Follower) State() State {
 // Run follows the time servers until ctx ends.
 func (f *Follower) Run(ctx context.Context) {
 	if f.Ask == nil {
-		f.Ask = askSNTP
+		f.Ask = SNTP
 	}
 	if f.Step == nil {
 		f.Step, f.Slew = step, slew
@@ -168,8 +168,8 @@ func agree(answers []Answer) (Answer, error) {
 	return median, nil
 }
 
-// askSNTP asks one server (RFC 5905).
-func askSNTP(_ context.Context, server string) (time.Duration, error) {
+// SNTP asks one server (RFC 5905).
+func SNTP(_ context.Context, server string) (time.Duration, error) {
 	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: askTimeout})
 	if err != nil {
 		return 0, err

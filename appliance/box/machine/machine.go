@@ -33,6 +33,7 @@ import (
 	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/box/mdns"
 	"pillarbox/appliance/box/netcfg"
+	"pillarbox/appliance/box/nettest"
 	"pillarbox/appliance/config"
 )
 
@@ -328,6 +329,23 @@ func (m *Manager) Timezones(context.Context) ([]string, error) {
 // regions of the time zone database that hold places.
 func regions() []string {
 	return []string{"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
+}
+
+// TestNetwork tries one thing the box needs of its network.
+func (m *Manager) TestNetwork(ctx context.Context, r boxapi.TestRequest) (*boxapi.NetworkTest, error) {
+	m.mu.Lock()
+	network := m.network
+	m.mu.Unlock()
+	tests := nettest.Linux()
+	tests.TimeServers, tests.Ask = m.timeServers, clock.SNTP
+	tests.Interfaces = func() ([]boxapi.Interface, error) {
+		if network == nil {
+			return nil, nil
+		}
+		list, _, err := network.Status()
+		return list, err
+	}
+	return tests.Run(ctx, r.Test)
 }
 
 // PowerOff hands the wish to init.

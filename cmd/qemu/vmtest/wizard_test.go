@@ -20,6 +20,7 @@ func TestWizard(t *testing.T) {
 	b.typed("\r")
 	b.shows(clientLimit, `Network \(2/8\)`)
 	b.shows(clientLimit, `10\.0\.2\.15`)
+	b.shows(clientLimit, `Router +good +10\.0\.2\.2`)
 	b.typed("\r")
 
 	b.shows(clientLimit, `Names \(3/8\)`)
@@ -37,6 +38,7 @@ func TestWizard(t *testing.T) {
 	b.shows(clientLimit, `First mailbox \(5/8\)`)
 	b.typed("eva\rEva Example\r" + password + "\r" + password + "\r")
 	b.shows(clientLimit, `Sending \(6/8\)`)
+	b.typed("\x1b[A") // straight, though the machine may keep port 25 shut and a smart host be proposed
 	b.typed("\r")
 	b.shows(clientLimit, `Time zone \(7/8\)`)
 	b.typed("berlin\r")
