@@ -281,6 +281,11 @@ func TestStatus(t *testing.T) {
 	f.state.Services[1].State = "backoff"
 	d.run(d.m.readState)
 	d.expect("status-trouble")
+	f.state.Problems = append(f.state.Problems, "A fan is too slow.", "The mains have failed.", "The clock is wrong.", "The network card enp0s4 has lost its link.")
+	d.run(d.m.readState)
+	if s := d.screen(); !strings.Contains(s, "The mains") || strings.Contains(s, "The clock") || !strings.Contains(s, "and 2 more: Health in the menu") {
+		t.Errorf("the screen is\n%s", s)
+	}
 
 	f.state, f.stateEr = State{}, errors.New("boxd does not answer")
 	d2 := newDrive(t, f)

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// problemsShown is how many sentences of what is the matter find room on the
+// status page of a small screen.
+const problemsShown = 3
+
 // statusView draws how the box is: first the answer to "is all well?", then
 // what somebody on the telephone would ask for.
 func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int) []string {
@@ -16,6 +20,9 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	case len(s.Problems) > 0:
 		add("  " + t.bad.Render(T("LOOK HERE")))
 		add(problemLines(t, s, width)...)
+		if more := len(s.Problems) - problemsShown; more > 0 {
+			add("    " + t.warn.Render(T("and %d more: Health in the menu", more)))
+		}
 	case s.Serving && s.SetUp:
 		add("  "+t.good.Render(T("ALL WELL")), "    "+T("Mail is served."))
 	default:
@@ -74,7 +81,7 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 
 // problemLines are the first sentences about what is the matter.
 func problemLines(t theme, s State, width int) (lines []string) {
-	for _, p := range s.Problems[:min(len(s.Problems), 3)] {
+	for _, p := range s.Problems[:min(len(s.Problems), problemsShown)] {
 		for _, l := range wrap(p, width-8) {
 			lines = append(lines, "    "+t.warn.Render(l))
 		}
