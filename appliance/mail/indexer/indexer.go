@@ -5,7 +5,8 @@
 // watermark. Indexing may lag behind or fail as it likes, a search stays exact:
 // what comes after the watermark is undecided, and the searcher reads its text.
 // So new mail waits until no more comes for a while (Config.Settle), and many
-// messages are written as one segment.
+// messages are written as one segment, and while mail comes in indexing gives
+// way to it: accepting mail must not be slowed by more than a tenth.
 //
 // A damaged index is dropped and made anew from the mail. A message whose text
 // cannot be read is indexed without it and marked, so that searches still read it.
@@ -45,7 +46,8 @@ type Config struct {
 
 // Indexer keeps the indexes. It is safe for concurrent use.
 type Indexer struct {
-	cfg Config
+	cfg  Config
+	pace *pace
 
 	mu   sync.Mutex
 	open map[store.AccountID]*search.Index
@@ -61,7 +63,7 @@ func New(cfg Config) *Indexer {
 	if cfg.Settle == 0 {
 		cfg.Settle = settle
 	}
-	return &Indexer{cfg: cfg, open: make(map[store.AccountID]*search.Index), anew: make(map[store.AccountID]bool), wake: make(chan struct{}, 1)}
+	return &Indexer{cfg: cfg, pace: &pace{busy: cfg.Store.Delivering}, open: make(map[store.AccountID]*search.Index), anew: make(map[store.AccountID]bool), wake: make(chan struct{}, 1)}
 }
 
 // index gives the index of an account.
@@ -71,7 +73,7 @@ func (x *Indexer) index(id store.AccountID) (*search.Index, error) {
 	if i := x.open[id]; i != nil {
 		return i, nil
 	}
-	i, err := search.Open(x.cfg.Store.IndexRows(id))
+	i, err := search.Open(pacedRows{x.cfg.Store.IndexRows(id), x.pace})
 	if err != nil {
 		return nil, fmt.Errorf("indexer: %w", err)
 	}
@@ -219,6 +221,7 @@ func (x *Indexer) Update(ctx context.Context, id store.AccountID) error {
 	if err != nil {
 		return err
 	}
+	x.pace.begin()
 	if x.isStale(id) {
 		err = x.drop(ctx, id, i)
 	}
@@ -255,7 +258,10 @@ func (x *Indexer) update(ctx context.Context, id store.AccountID, i *search.Inde
 			}
 			b.Begin(uint64(email))
 			last = email
-			return x.add(ctx, b, blob)
+			if err := x.add(ctx, b, blob); err != nil {
+				return err
+			}
+			return x.pace.rest(ctx)
 		})
 		switch {
 		case errors.Is(err, errFull):

@@ -12,7 +12,7 @@ import (
 	"pillarbox/appliance/store/store/storetest"
 )
 
-func deliver(t *testing.T, st *store.Store, id store.AccountID, msg string) store.EmailID {
+func deliver(t testing.TB, st *store.Store, id store.AccountID, msg string) store.EmailID {
 	t.Helper()
 	ctx := context.Background()
 	msg = strings.ReplaceAll(msg, "\n", "\r\n")

@@ -119,8 +119,18 @@ func (s *Store) prepare(d *Delivery) (deliverOp, error) {
 	return o, nil
 }
 
+// deliveringFor is how long after a delivery more of them are expected.
+const deliveringFor = time.Second
+
+// Delivering reports whether mail is coming in: work that can wait leaves the
+// processor to it.
+func (s *Store) Delivering() bool {
+	return s.now().Sub(time.Unix(0, s.lastMail.Load())).Abs() < deliveringFor
+}
+
 // delivered ends a delivery that is durable.
 func (s *Store) delivered(d *Delivery) {
+	s.lastMail.Store(s.now().UnixNano())
 	if d.Body != nil {
 		d.Body.delivered = true
 		d.Body.inline = nil

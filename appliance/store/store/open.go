@@ -77,6 +77,7 @@ type Store struct {
 	lastAcct  atomic.Uint64
 	broken    atomic.Pointer[error] // why the store is read-only
 	noReserve atomic.Bool           // the reserve was given up, or could not be made
+	lastMail  atomic.Int64          // when a delivery was last made durable, nanoseconds
 	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
 	reclaimed time.Time             // when the keeper last gave space back
 
