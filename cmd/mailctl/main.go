@@ -89,7 +89,7 @@ func commands() []command {
 		{"verify", "...", backupcmd.VerifySynopsis, backups("verify")},
 		{"events", "", "what happened last", events},
 		{"services", "", "the processes of the box", services},
-		{"log", "[SERVICE]", "the latest lines of a service, or of all", log},
+		{"log", "[--follow] [--grep TEXT] [--stored] [SERVICE]", "the latest lines of a service, or of all", log},
 		{"poweroff", "", "switch the box off in order", powerOff},
 		{"reboot", "", "restart the box in order", reboot},
 	}

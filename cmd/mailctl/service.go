@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -279,19 +280,32 @@ func services(ctx context.Context, c *ctl, args []string) error {
 }
 
 func log(ctx context.Context, c *ctl, args []string) error {
-	rest, err := c.flags("log", args, none, -1)
+	q := initapi.LogQuery{Lines: logLines}
+	rest, err := c.flags("log", args, func(fs *flag.FlagSet) {
+		fs.BoolVar(&q.Follow, "follow", false, "go on with lines as they come")
+		fs.BoolVar(&q.Follow, "f", false, "the same")
+		fs.IntVar(&q.Lines, "n", logLines, "at most so many `lines` of what is there; 0 for all")
+		fs.StringVar(&q.Contains, "grep", "", "only lines with this `text`")
+		fs.BoolVar(&q.Stored, "stored", false, "from the disk, earlier starts of the box included; needs SERVICE")
+	}, -1)
 	if err != nil {
 		return err
 	}
-	service := strings.Join(rest, " ")
-	list, err := c.init.Log(ctx, service, logLines)
-	if err != nil {
-		return err
+	if len(rest) > 1 {
+		return fmt.Errorf("log takes one service; %w", errUsage)
 	}
-	return c.show(list, func(t *tabwriter.Writer) {
-		for _, l := range list {
-			row(t, stamp(l.Time), l.Service, l.Text)
+	q.Service = strings.Join(rest, "")
+	enc := json.NewEncoder(c.out)
+	return c.init.StreamLog(ctx, q, func(i initapi.LogItem) error {
+		switch {
+		case c.json:
+			return enc.Encode(i)
+		case i.Missed > 0:
+			_, err := fmt.Fprintf(c.out, "(%d lines came too fast to be shown)\n", i.Missed)
+			return err
 		}
+		_, err := fmt.Fprintf(c.out, "%s  %-8s  %s\n", stamp(i.Time), i.Service, i.Text)
+		return err
 	})
 }
 

@@ -30,6 +30,7 @@ func Handler(s Service) http.Handler {
 		}
 		return s.Log(r.Context(), r.FormValue("service"), lines)
 	}))
+	mux.HandleFunc("GET /v1/log/stream", func(w http.ResponseWriter, r *http.Request) { streamLog(s, w, r) })
 	mux.Handle("POST /v1/services/{name}/restart", wire.Handle(func(r *http.Request) (any, error) {
 		return nil, s.Restart(r.Context(), r.PathValue("name"))
 	}))

@@ -5,6 +5,7 @@
 //	GET  /v1/status    Status
 //	GET  /v1/services  []ServiceStatus
 //	GET  /v1/log       []LogLine; ?service=NAME (all without), ?lines=N
+//	GET  /v1/log/stream   LogItem, one a line, as they come; see LogQuery
 //	GET  /v1/events    []Event
 //	POST /v1/services/{name}/restart
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
@@ -37,6 +38,10 @@ type Service interface {
 	// Log returns the last lines (0: all kept) of one service, or of all,
 	// merged by time, when service is empty.
 	Log(ctx context.Context, service string, lines int) ([]LogLine, error)
+	// StreamLog calls fn with lines, oldest first, until there are no more (with
+	// Follow: until ctx ends) or fn fails, whose error it returns. The end of
+	// ctx while following is no error.
+	StreamLog(ctx context.Context, q LogQuery, fn func(LogItem) error) error
 	Events(ctx context.Context) ([]Event, error)
 	Restart(ctx context.Context, service string) error
 	// PowerOff and Reboot return when the request is accepted; stopping takes
@@ -86,6 +91,25 @@ type LogLine struct {
 	Time    time.Time `json:"time"`
 	Service string    `json:"service"`
 	Text    string    `json:"text"`
+}
+
+// LogQuery says which lines of the log are wanted. The zero value is all that
+// are in memory.
+type LogQuery struct {
+	Service  string    // empty: all
+	Contains string    // text that a line has; case does not matter
+	Since    time.Time // no older lines
+	Lines    int       // at most so many of what is there; 0: all
+	Stored   bool      // from the disk, earlier starts included; needs Service, excludes Follow
+	Follow   bool      // then those that come
+}
+
+// LogItem is a line, or the fact that some are missing.
+type LogItem struct {
+	LogLine
+	// Missed lines came faster than they were taken and are left out here;
+	// the line is empty then.
+	Missed int `json:"missed,omitempty"`
 }
 
 // Levels of an Event.

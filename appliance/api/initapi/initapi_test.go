@@ -42,6 +42,25 @@ func (f *fake) Log(_ context.Context, service string, n int) ([]LogLine, error) 
 	return lines, nil
 }
 
+func (f *fake) StreamLog(ctx context.Context, q LogQuery, fn func(LogItem) error) error {
+	f.asked = append(f.asked, q)
+	if q.Service == "silent" {
+		return wire.NotFound("silent has not logged anything")
+	}
+	for range 2 {
+		if err := fn(LogItem{LogLine: lines[0]}); err != nil {
+			return err
+		}
+	}
+	if q.Follow {
+		if err := fn(LogItem{Missed: 3}); err != nil {
+			return err
+		}
+		<-ctx.Done()
+	}
+	return nil
+}
+
 func (f *fake) Restart(_ context.Context, service string) error {
 	return wire.NotFound("no service %q", service)
 }
@@ -84,5 +103,54 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	var e *wire.Error
 	if err := c.Restart(ctx, "no/ne"); !errors.As(err, &e) || e.Code != wire.CodeNotFound || e.Message != `no service "no/ne"` {
 		t.Errorf("restart: %v", err)
+	}
+}
+
+func TestStreamLog(t *testing.T) {
+	f := new(fake)
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(Handler(f))
+	srv.Listener = l
+	srv.Start()
+	defer srv.Close()
+	c := NewClient(path)
+	defer c.Close()
+	collect := func(ctx context.Context, q LogQuery, until int) (n int, err error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		err = c.StreamLog(ctx, q, func(i LogItem) error {
+			if n++; i.Missed == 0 && i.LogLine != lines[0] || i.Missed != 0 && i.Missed != 3 {
+				t.Errorf("%+v", i)
+			}
+			if n == until {
+				cancel()
+			}
+			return nil
+		})
+		return n, err
+	}
+	q := LogQuery{Service: "maild", Contains: "a b", Since: now, Lines: 7, Stored: true}
+	if n, err := collect(t.Context(), q, 0); n != 2 || err != nil || !reflect.DeepEqual(f.asked, []any{q}) {
+		t.Errorf("%d items, %v, asked %+v", n, err, f.asked)
+	}
+	if n, err := collect(t.Context(), LogQuery{Follow: true}, 3); n != 3 || err != nil {
+		t.Errorf("followed %d items, %v", n, err)
+	}
+	stop := errors.New("enough")
+	if err := c.StreamLog(t.Context(), LogQuery{Follow: true}, func(LogItem) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("the taker's own error: %v", err)
+	}
+	var we *wire.Error
+	for _, bad := range []LogQuery{{Stored: true}, {Service: "x", Stored: true, Follow: true}} {
+		if _, err := collect(t.Context(), bad, 0); !errors.As(err, &we) || we.Code != wire.CodeInvalid {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	if _, err := collect(t.Context(), LogQuery{Service: "silent"}, 0); !errors.As(err, &we) || we.Code != wire.CodeNotFound {
+		t.Errorf("a service that said nothing: %v", err)
 	}
 }

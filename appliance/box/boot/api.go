@@ -2,6 +2,8 @@ package boot
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
@@ -42,6 +44,14 @@ func (a api) Log(_ context.Context, service string, n int) ([]initapi.LogLine, e
 		return nil, wire.NotFound("%s has not logged anything", service)
 	}
 	return lines, nil
+}
+
+func (a api) StreamLog(ctx context.Context, q initapi.LogQuery, fn func(initapi.LogItem) error) error {
+	err := a.s.book.Stream(ctx, q, fn)
+	if errors.Is(err, fs.ErrNotExist) {
+		return wire.NotFound("%s has not logged anything", q.Service)
+	}
+	return err
 }
 
 func (a api) Events(context.Context) ([]initapi.Event, error) { return a.s.events.all(), nil }

@@ -34,6 +34,7 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/journal"
+	"pillarbox/appliance/box/kmsg"
 	"pillarbox/appliance/box/power"
 	"pillarbox/appliance/box/supervise"
 )
@@ -88,6 +89,12 @@ func Run(cfg Config) power.Action {
 
 	s.guard("signals", func() { s.signals(ctx) })
 	s.guard("reaper", func() { s.procs.Reap(ctx) })
+	s.guard("kernel log", func() {
+		w := s.book.Writer("kernel")
+		if err := kmsg.Read(ctx, kmsg.Path, func(r kmsg.Record) { fmt.Fprintln(w, r.Text) }); err != nil {
+			s.log.Warn("what the kernel says is not kept", "error", err)
+		}
+	})
 	if err := unix.Sethostname([]byte("pillarbox")); err != nil {
 		s.log.Warn("host name", "error", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/health/drive"
+	"pillarbox/appliance/box/kmsg"
 )
 
 const (
@@ -56,6 +57,7 @@ type Monitor struct {
 	carriers  carriers
 	bmc       *management
 	mailProbe mailProbe
+	kernel    kernel
 	powerOff  bool // has been asked for
 
 	mu       sync.Mutex
@@ -128,6 +130,11 @@ func (m *Monitor) Run(ctx context.Context) error {
 	m.begin()
 	var all sync.WaitGroup
 	all.Go(func() { m.watchdog.Run(ctx) })
+	all.Go(func() {
+		if err := kmsg.Read(ctx, m.path("dev/kmsg"), func(r kmsg.Record) { m.kernel.take(time.Now(), r) }); err != nil {
+			m.cfg.Log.Warn("what the kernel complains of is not seen", "error", err)
+		}
+	})
 	for _, s := range []struct {
 		every time.Duration
 		read  func(context.Context, time.Time)
@@ -202,6 +209,7 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 	r, f := m.carriers.read(m.path("sys"))
 	readings, found = append(readings, r...), append(found, f...)
 	found = append(found, arrays(m.path("sys"))...)
+	found = append(found, m.kernel.read(now)...)
 	if where := m.present().UPS; where != "" {
 		r, f := m.ups(ctx, where)
 		readings, found = append(readings, r...), append(found, f...)

@@ -41,6 +41,8 @@ type Book struct {
 	rings map[string]*ring
 	dir   string // empty: memory alone
 	fault error  // of the files, the latest
+
+	followers map[*Follower]bool
 }
 
 type ring struct {
@@ -51,7 +53,7 @@ type ring struct {
 
 // New returns an empty book. now tells the time of a line.
 func New(now func() time.Time) *Book {
-	return &Book{now: now, rings: map[string]*ring{}}
+	return &Book{now: now, rings: map[string]*ring{}, followers: map[*Follower]bool{}}
 }
 
 // Add keeps one line of service, without its newline.
@@ -67,6 +69,7 @@ func (b *Book) Add(service, text string) {
 	l := initapi.LogLine{Time: b.now(), Service: service, Text: text}
 	r.add(l)
 	b.write(r, l)
+	b.tell(l)
 }
 
 // lineCost is what a line counts beside its text, so that empty lines are
@@ -90,21 +93,23 @@ func (r *ring) add(l initapi.LogLine) {
 func (b *Book) Lines(service string, n int) (lines []initapi.LogLine, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	lines, ok = b.lines(service)
+	return last(lines, n), ok
+}
+
+// lines copies what is kept. b.mu is held.
+func (b *Book) lines(service string) (lines []initapi.LogLine, ok bool) {
 	if service != "" {
 		r := b.rings[service]
 		if r == nil {
 			return nil, false
 		}
-		lines = slices.Clone(r.lines)
-	} else {
-		for _, r := range b.rings {
-			lines = append(lines, r.lines...)
-		}
-		slices.SortStableFunc(lines, func(x, y initapi.LogLine) int { return x.Time.Compare(y.Time) })
+		return slices.Clone(r.lines), true
 	}
-	if n > 0 && len(lines) > n {
-		lines = lines[len(lines)-n:]
+	for _, r := range b.rings {
+		lines = append(lines, r.lines...)
 	}
+	slices.SortStableFunc(lines, func(x, y initapi.LogLine) int { return x.Time.Compare(y.Time) })
 	return lines, true
 }
 
