@@ -19,7 +19,7 @@ const (
 )
 
 // installImapFlow has npm install what testdata/imapflow/package-lock.json
-// pins, unless that is there already.
+// pins, unless that is there already. Tests call it before they go parallel.
 func installImapFlow(t *testing.T) {
 	t.Helper()
 	if err := os.MkdirAll(modules, 0o755); err != nil {
@@ -56,15 +56,19 @@ func installImapFlow(t *testing.T) {
 	}
 }
 
-func TestImapFlow(t *testing.T) {
-	b := newBox(t)
-	installImapFlow(t)
-	// The client, who is somebody else, may not see the developer's folders.
+// newImapFlow puts ImapFlow into the client's home: the client, who is somebody
+// else, may not see the developer's folders.
+func (b *box) newImapFlow() {
+	b.t.Helper()
 	if err := os.CopyFS(filepath.Join(b.Home, "node_modules"), os.DirFS(filepath.Join(modules, "node_modules"))); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	script := filepath.Join(b.Home, "round.js")
-	b.write(script, b.read("testdata/imapflow/round.js"))
+}
+
+func TestImapFlow(t *testing.T) {
+	installImapFlow(t)
+	b := newBox(t)
+	b.newImapFlow()
 	ports, err := json.Marshal(b.Port)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +76,7 @@ func TestImapFlow(t *testing.T) {
 	p := b.peer()
 	p.create("Work")
 	p.append("INBOX", "one", "two", "three", "four S")
-	b.run("node", script, string(ports), b.CA, ann, annPassword, b.eml("made here"))
+	b.run("node", b.script("imapflow/round.js"), string(ports), b.CA, ann, annPassword, b.eml("made here"))
 	same(t, "the server's INBOX", p.list("INBOX"), "one FRS", "made here FR", "made here")
 	same(t, "the server's Work", p.list("Work"), "one FS")
 	same(t, "the server's renamed mailbox", p.list("Work/Renamed"), "two")

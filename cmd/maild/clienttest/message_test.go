@@ -108,7 +108,7 @@ func (b *box) newMaildir(name string) maildir {
 // deliverer puts the program into the home that delivers a message to a Maildir.
 func (b *box) deliverer() {
 	b.t.Helper()
-	if err := os.Chmod(b.config("deliver", nil), 0o700); err != nil {
+	if err := os.Chmod(b.script("deliver"), 0o700); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -69,14 +69,18 @@ func (p *peer) append(mailbox string, entries ...string) {
 		if i := strings.LastIndexByte(e, ' '); i >= 0 && strings.Trim(e[i+1:], "DFRST") == "" {
 			subject, flags = e[:i], e[i+1:]
 		}
-		raw := message(subject)
-		cmd := p.c.Append(mailbox, int64(len(raw)), &imap.AppendOptions{Flags: imapFlags(flags)})
-		_, err := cmd.Write(raw)
-		p.must(err)
-		p.must(cmd.Close())
-		_, err = cmd.Wait()
-		p.must(err)
+		p.appendRaw(mailbox, message(subject), flags)
 	}
+}
+
+func (p *peer) appendRaw(mailbox string, raw []byte, flags string) {
+	p.t.Helper()
+	cmd := p.c.Append(mailbox, int64(len(raw)), &imap.AppendOptions{Flags: imapFlags(flags)})
+	_, err := cmd.Write(raw)
+	p.must(err)
+	p.must(cmd.Close())
+	_, err = cmd.Wait()
+	p.must(err)
 }
 
 // letters are Maildir's flags in its order.

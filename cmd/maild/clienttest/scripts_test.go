@@ -11,6 +11,14 @@ import (
 // The other client it needs is a second connection of its own; what the server
 // has in the end is checked here.
 
+// script copies a script of testdata to the client's home and gives its path.
+func (b *box) script(name string) string {
+	b.t.Helper()
+	path := filepath.Join(b.Home, filepath.Base(name))
+	b.write(path, b.read(filepath.Join("testdata", name)))
+	return path
+}
+
 // eml writes message(subject) to a file of the client's and gives its path.
 func (b *box) eml(subject string) string {
 	b.t.Helper()
@@ -25,7 +33,7 @@ func TestMailIMAPClient(t *testing.T) {
 	p.create("Work")
 	p.append("INBOX", "one", "two", "three", "four S")
 	fetched := filepath.Join(b.Home, "fetched.eml")
-	b.run("perl", b.config("imapclient.pl", nil), b.Port["imap"], b.Port["imaps"], b.CA, ann, annPassword, b.eml("made here"), b.eml("made too"), fetched)
+	b.run("perl", b.script("imapclient.pl"), b.Port["imap"], b.Port["imaps"], b.CA, ann, annPassword, b.eml("made here"), b.eml("made too"), fetched)
 	same(t, "the server's INBOX", p.list("INBOX"), "one FS", "four RS", "made here")
 	same(t, "the server's Work", p.list("Work"), "one FS", "two")
 	same(t, "the server's new mailbox", p.list("Renamed"), "made too DF")
@@ -39,7 +47,7 @@ func TestPython(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.run("python3", b.config("python.py", nil), string(ports), b.CA, ann, annPassword, b.eml("made here"))
+	b.run("python3", b.script("python.py"), string(ports), b.CA, ann, annPassword, b.eml("made here"))
 	same(t, "the server's mailboxes", p.mailboxes(), "INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash", "Renamed")
 	if got := p.list("INBOX"); len(got) != 2 {
 		t.Errorf("the server's INBOX: %q, want what was copied and one of two that were sent", got)
