@@ -104,7 +104,7 @@ func headerOnly(s *fetchSection) bool {
 
 // wholeHeader reports whether the header kept with the facts is all of it: one
 // as long as what is kept may be cut off, and none at all may be lost.
-func wholeHeader(facts *store.Facts) bool {
+func wholeHeader(facts *session.Facts) bool {
 	return len(facts.Header) > 0 && len(facts.Header) < headerKept
 }
 
@@ -142,13 +142,13 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 	for i := range ms {
 		f.ids = append(f.ids, ms[i].Blob)
 	}
-	return f.c.srv.base.Facts.Facts(ctx, f.ids, f.load, func(i int, facts *store.Facts) error {
+	return f.c.srv.base.Facts.Facts(ctx, f.ids, f.load, func(i int, facts *session.Facts) error {
 		return f.message(ctx, &ms[i], facts, marked[ms[i].UID])
 	})
 }
 
 // message writes the response for one message. Its error ends the command.
-func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *store.Facts, marked bool) error {
+func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *session.Facts, marked bool) error {
 	c, w, e := f.c, f.want, f.c.enc
 	defer f.done()
 	if facts != nil && (f.load&store.WantIndex != 0 || f.load&store.WantHeader != 0 && !wholeHeader(facts)) {
@@ -274,7 +274,7 @@ func (f *fetcher) skip(m *session.Numbered, err error) error {
 
 // index gives a message's structure: as it was kept, or, where it was not or
 // cannot be read, from the body.
-func (f *fetcher) index(ctx context.Context, m *session.Numbered, facts *store.Facts) (*mimeindex.Index, error) {
+func (f *fetcher) index(ctx context.Context, m *session.Numbered, facts *session.Facts) (*mimeindex.Index, error) {
 	if len(facts.Index) > 0 {
 		if idx, err := mimeindex.Unmarshal(facts.Index); err == nil {
 			return idx, nil

@@ -8,7 +8,6 @@ import (
 
 	"pillarbox/appliance/mail/imapd/session"
 	"pillarbox/appliance/mail/mimeindex"
-	"pillarbox/appliance/store/store"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 )
 
 // fromFacts reports whether a section needs no body.
-func (f *fetcher) fromFacts(s *fetchSection, facts *store.Facts) bool {
+func (f *fetcher) fromFacts(s *fetchSection, facts *session.Facts) bool {
 	if facts == nil {
 		return false
 	}
@@ -38,7 +37,7 @@ func (f *fetcher) fromFacts(s *fetchSection, facts *store.Facts) bool {
 
 // section writes one section. Its error means that the message could not be
 // given whole; the response stays readable.
-func (f *fetcher) section(m *session.Numbered, facts *store.Facts, s *fetchSection) error {
+func (f *fetcher) section(m *session.Numbered, facts *session.Facts, s *fetchSection) error {
 	if s.binary {
 		return f.binarySection(m, s)
 	}

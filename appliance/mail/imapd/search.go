@@ -52,8 +52,11 @@ func (c *conn) cmdSearch(ctx context.Context, cl *call) error {
 	if c.on.rev2 && !ret.extended {
 		ret.extended, ret.all = true, true // RFC 9051 section 6.4.4
 	}
-	found, err := c.search(ctx, cl, &p, k, &ret)
-	if err != nil {
+	var found session.Found
+	if err := c.search(cl, &p, k, &ret, func(progress func(done, total int)) (err error) {
+		found, err = c.sel.Search(ctx, k, progress)
+		return err
+	}); err != nil {
 		return err
 	}
 	if ret.save {
@@ -71,26 +74,26 @@ func (c *conn) cmdSearch(ctx context.Context, cl *call) error {
 	return nil
 }
 
-// search finds the messages for SEARCH, SORT and THREAD.
-func (c *conn) search(ctx context.Context, cl *call, p *searchParser, k *session.Criteria, ret *searchReturn) (session.Found, error) {
+// search does what SEARCH, SORT and THREAD have in common around find.
+func (c *conn) search(cl *call, p *searchParser, k *session.Criteria, ret *searchReturn, find func(progress func(done, total int)) error) error {
 	cl.noExpunge = !cl.uid
-	found, err := session.Found{}, p.finish()
+	err := p.finish()
 	if err == nil {
 		if k.HasModSeq() {
 			c.enableCondstore()
 		}
-		found, err = c.sel.Search(ctx, k, c.progress(cl))
+		err = find(c.progress(cl))
 	}
 	if err != nil {
 		if ret.save {
 			c.sel.Save(nil) // RFC 5182 section 2.1
 		}
-		return found, err
+		return err
 	}
 	if c.sel.Pending() && !cl.uid {
 		cl.code = "EXPUNGEISSUED"
 	}
-	return found, nil
+	return nil
 }
 
 // number is how a command names a message: by UID or by its number.

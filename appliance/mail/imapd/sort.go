@@ -65,11 +65,11 @@ func (c *conn) cmdSort(ctx context.Context, cl *call) error {
 	if ret.update {
 		return bad("A sorted result is not kept up to date") // CONTEXT=SORT is not offered
 	}
-	found, err := c.search(ctx, cl, &p, k, &ret)
-	if err != nil {
+	var found session.Found
+	if err := c.search(cl, &p, k, &ret, func(progress func(done, total int)) (err error) {
+		found, err = c.sel.Sort(ctx, k, keys, progress)
 		return err
-	}
-	if found, err = c.sel.Sort(ctx, found, keys); err != nil {
+	}); err != nil {
 		return err
 	}
 	if ret.save {
@@ -100,12 +100,11 @@ func (c *conn) cmdThread(ctx context.Context, cl *call) error {
 	if err := c.dec.End(); err != nil {
 		return err
 	}
-	found, err := c.search(ctx, cl, &p, k, &searchReturn{})
-	if err != nil {
+	var threads []*session.Thread
+	if err := c.search(cl, &p, k, &searchReturn{}, func(progress func(done, total int)) (err error) {
+		threads, err = c.sel.Thread(ctx, k, kind, progress)
 		return err
-	}
-	threads, err := c.sel.Thread(ctx, found, kind)
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	c.enc.Raw("* THREAD")

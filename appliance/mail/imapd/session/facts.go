@@ -5,12 +5,17 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"pillarbox/appliance/store/store"
 )
 
-// factsCost is what an entry of the cache takes beside its bytes.
-const factsCost = 400
+const (
+	// factsCost is what an entry of the cache takes beside its bytes.
+	factsCost = 450
+	// sortTextCost is what a text that is compared by takes, a name or a subject.
+	sortTextCost = 16 + 32
+)
 
 // FactsCache keeps facts that were read lately, for all sessions. Clients ask
 // for the same ones again and again: to list a mailbox, then to sort it, thread
@@ -26,14 +31,21 @@ type FactsCache struct {
 	byID map[store.BlobID]*list.Element
 }
 
+// Facts are the facts of a message, and what was worked out of them.
+type Facts struct {
+	store.Facts
+	texts [sortTexts]atomic.Pointer[string] // see sortText
+}
+
 type cachedFacts struct {
 	id    store.BlobID
 	has   store.FactsWant
-	facts store.Facts
+	facts *Facts
 }
 
+// cost counts what the entry takes, with what may be worked out of it later.
 func (c *cachedFacts) cost() int {
-	n := factsCost + len(c.facts.Index) + len(c.facts.Header) + len(c.facts.Subject) + len(c.facts.Preview) + len(c.facts.MessageID)
+	n := factsCost + int(sortTexts)*sortTextCost + len(c.facts.Index) + len(c.facts.Header) + len(c.facts.Subject) + len(c.facts.Preview) + len(c.facts.MessageID)
 	for _, r := range c.facts.References {
 		n += len(r) + 16
 	}
@@ -46,12 +58,12 @@ func NewFactsCache(st *store.Store, limit int) *FactsCache {
 }
 
 // Facts is store.Facts. What fn is given must not be changed.
-func (c *FactsCache) Facts(ctx context.Context, ids []store.BlobID, want store.FactsWant, fn func(i int, f *store.Facts) error) error {
+func (c *FactsCache) Facts(ctx context.Context, ids []store.BlobID, want store.FactsWant, fn func(i int, f *Facts) error) error {
 	if c.limit == 0 {
-		return c.store.Facts(ctx, ids, want, fn)
+		return c.store.Facts(ctx, ids, want, func(i int, f *store.Facts) error { return fn(i, &Facts{Facts: *f}) })
 	}
 	const page = 64 // as the store reads them
-	found := make([]*store.Facts, page)
+	found := make([]*Facts, page)
 	missing := make([]store.BlobID, 0, page)
 	for start := 0; start < len(ids); start += page {
 		if err := ctx.Err(); err != nil {
@@ -65,9 +77,8 @@ func (c *FactsCache) Facts(ctx context.Context, ids []store.BlobID, want store.F
 			if err := c.store.Facts(ctx, missing, load, func(_ int, f *store.Facts) error {
 				for k++; found[k] != nil; k++ {
 				}
-				own := *f
-				own.Index, own.Header = bytes.Clone(f.Index), bytes.Clone(f.Header)
-				found[k] = &own
+				found[k] = &Facts{Facts: *f}
+				found[k].Index, found[k].Header = bytes.Clone(f.Index), bytes.Clone(f.Header)
 				return nil
 			}); err != nil {
 				return err
@@ -86,7 +97,7 @@ func (c *FactsCache) Facts(ctx context.Context, ids []store.BlobID, want store.F
 // lookUp fills found, with nil where the cache has not all that is wanted, and
 // lists what is missing, in order. load is what to read of those: what is
 // wanted, and what the cache would else lose by it.
-func (c *FactsCache) lookUp(ids []store.BlobID, want store.FactsWant, found []*store.Facts, missing []store.BlobID) (_ []store.BlobID, load store.FactsWant) {
+func (c *FactsCache) lookUp(ids []store.BlobID, want store.FactsWant, found []*Facts, missing []store.BlobID) (_ []store.BlobID, load store.FactsWant) {
 	load = want
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +106,7 @@ func (c *FactsCache) lookUp(ids []store.BlobID, want store.FactsWant, found []*s
 		if e := c.byID[id]; e != nil {
 			if f := e.Value.(*cachedFacts); f.has&want == want {
 				c.used.MoveToFront(e)
-				found[i] = &f.facts
+				found[i] = f.facts
 				continue
 			} else {
 				load |= f.has
@@ -107,7 +118,7 @@ func (c *FactsCache) lookUp(ids []store.BlobID, want store.FactsWant, found []*s
 }
 
 // keep takes in what was missing, and drops what was not used for longest.
-func (c *FactsCache) keep(ids, missing []store.BlobID, load store.FactsWant, found []*store.Facts) {
+func (c *FactsCache) keep(ids, missing []store.BlobID, load store.FactsWant, found []*Facts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, id := range ids {
@@ -122,7 +133,7 @@ func (c *FactsCache) keep(ids, missing []store.BlobID, load store.FactsWant, fou
 		if e := c.byID[id]; e != nil {
 			c.drop(e)
 		}
-		entry := &cachedFacts{id: id, has: load, facts: *f}
+		entry := &cachedFacts{id: id, has: load, facts: f}
 		c.byID[id] = c.used.PushFront(entry)
 		c.size += entry.cost()
 	}

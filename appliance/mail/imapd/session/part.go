@@ -54,7 +54,7 @@ func (u *User) OpenPart(ctx context.Context, p *PartRef) (io.ReadCloser, int64, 
 
 func (u *User) partReader(ctx context.Context, body store.Body, id store.BlobID, s *Section) (io.ReaderAt, int64, error) {
 	var idx *mimeindex.Index
-	err := u.Facts.Facts(ctx, []store.BlobID{id}, store.WantIndex, func(_ int, f *store.Facts) (err error) {
+	err := u.Facts.Facts(ctx, []store.BlobID{id}, store.WantIndex, func(_ int, f *Facts) (err error) {
 		idx, err = mimeindex.Unmarshal(f.Index)
 		return err
 	})

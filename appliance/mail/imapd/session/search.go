@@ -18,13 +18,25 @@ type Found struct {
 // called now and then with how many of how many messages were examined.
 func (s *Selected) Search(ctx context.Context, k *Criteria, progress func(done, total int)) (Found, error) {
 	var out Found
+	err := s.find(ctx, k, progress, func(ms []Numbered) error {
+		for i := range ms {
+			out.UIDs = append(out.UIDs, ms[i].UID)
+			out.ModSeqs = append(out.ModSeqs, ms[i].ModSeq)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// find is Search that gives what it found to take, some messages at a time.
+func (s *Selected) find(ctx context.Context, k *Criteria, progress func(done, total int), take func([]Numbered) error) error {
 	if s.uids.Len() == 0 {
-		return out, nil
+		return nil
 	}
 	k.prepare()
 	left := maxConsult
 	if err := s.consult(ctx, k, &left); err != nil {
-		return out, err
+		return err
 	}
 	set := k.limits(Spans{{Start: imap.UID(s.uids.At(1)), Stop: imap.UID(s.uids.Max())}})
 	total, done := 0, 0
@@ -57,19 +69,22 @@ func (s *Selected) Search(ctx context.Context, k *Criteria, progress func(done, 
 				return err
 			}
 		}
+		done += len(ms)
+		found := ms[:0]
 		for i := range ms {
 			if hit[i] {
-				out.UIDs = append(out.UIDs, ms[i].UID)
-				out.ModSeqs = append(out.ModSeqs, ms[i].ModSeq)
+				found = append(found, ms[i])
 			}
 		}
-		done += len(ms)
+		if err := take(found); err != nil {
+			return err
+		}
 		if progress != nil {
 			progress(done, total)
 		}
 		return nil
 	})
-	return out, err
+	return err
 }
 
 // examine decides on messages whose entries alone do not.
@@ -80,7 +95,7 @@ func (s *Selected) examine(ctx context.Context, k *Criteria, ms []candidate, ids
 	if last == stageBody {
 		want |= store.WantIndex
 	}
-	err := s.user.Facts.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+	err := s.user.Facts.Facts(ctx, ids, want, func(i int, f *Facts) error {
 		m := &ms[i]
 		m.stage, m.sent = stageFacts, f.Sent
 		m.header = newHeaderText(f.Header)

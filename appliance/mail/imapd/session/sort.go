@@ -26,6 +26,9 @@ const (
 	SortCc
 	SortDisplayFrom // name of the first address, as people read it
 	SortDisplayTo
+
+	firstText = SortSubject // from here on text is compared
+	sortTexts = SortDisplayTo - firstText + 1
 )
 
 // SortKey is a field and its direction.
@@ -47,22 +50,23 @@ type sortValue struct {
 	text string // folded
 }
 
-// Sort orders the messages a search found. Messages that compare the same stay
-// in the order of their numbers (RFC 5256 section 3).
-func (s *Selected) Sort(ctx context.Context, found Found, keys []SortKey) (Found, error) {
+// Sort is Search with its result in the order of keys. Messages that compare
+// the same are in the order of their numbers (RFC 5256 section 3).
+func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progress func(done, total int)) (Found, error) {
 	want, facts := sortNeeds(keys)
-	list := make([]sortable, 0, len(found.UIDs))
-	flat := make([]sortValue, 0, len(found.UIDs)*len(keys))
-	take := func(m *Numbered, f *store.Facts) {
-		n := len(flat)
-		flat = append(flat, sortValues(m, f, keys)...)
-		list = append(list, sortable{m.UID, m.ModSeq, flat[n:len(flat):len(flat)]})
+	var list []sortable
+	take := func(m *Numbered, f *Facts) {
+		values := make([]sortValue, len(keys))
+		for i, k := range keys {
+			values[i] = k.Field.value(m, f)
+		}
+		list = append(list, sortable{m.UID, m.ModSeq, values})
 	}
 	var ids []store.BlobID
-	_, err := s.Entries(ctx, SpansOf(found.UIDs), func(ms []Numbered) error {
+	err := s.find(ctx, k, progress, func(ms []Numbered) error {
 		if !facts {
 			for i := range ms {
-				take(&ms[i], &store.Facts{})
+				take(&ms[i], nil)
 			}
 			return nil
 		}
@@ -70,7 +74,7 @@ func (s *Selected) Sort(ctx context.Context, found Found, keys []SortKey) (Found
 		for i := range ms {
 			ids = append(ids, ms[i].Blob)
 		}
-		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *Facts) error {
 			take(&ms[i], f)
 			return nil
 		})
@@ -78,7 +82,7 @@ func (s *Selected) Sort(ctx context.Context, found Found, keys []SortKey) (Found
 	if err != nil {
 		return Found{}, err
 	}
-	slices.SortStableFunc(list, func(a, b sortable) int {
+	slices.SortFunc(list, func(a, b sortable) int {
 		for i, k := range keys {
 			d := cmp.Compare(a.values[i].num, b.values[i].num)
 			if d == 0 {
@@ -115,42 +119,49 @@ func sortNeeds(keys []SortKey) (want store.FactsWant, facts bool) {
 	return want, facts
 }
 
-func sortValues(m *Numbered, f *store.Facts, keys []SortKey) []sortValue {
-	out := make([]sortValue, len(keys))
-	var env *mimeindex.Envelope
-	envelope := func() *mimeindex.Envelope {
-		if env == nil {
-			env = &mimeindex.Envelope{}
-			if idx, err := mimeindex.Unmarshal(f.Index); err == nil {
-				env = idx.Envelope()
-			}
-		}
-		return env
+// value is what the field of a message compares by. f is nil where sortNeeds
+// did not ask for it.
+func (k SortField) value(m *Numbered, f *Facts) sortValue {
+	switch k {
+	case SortArrival:
+		return sortValue{num: m.InternalDate.Unix()}
+	case SortDate:
+		return sortValue{num: sentDate(m, f).Unix()}
+	case SortSize:
+		return sortValue{num: m.Size}
 	}
-	for i, k := range keys {
-		v := &out[i]
-		switch k.Field {
-		case SortArrival:
-			v.num = m.InternalDate.Unix()
-		case SortDate:
-			v.num = sentDate(m, f).Unix()
-		case SortSize:
-			v.num = m.Size
-		case SortSubject:
-			v.text = collate(f.Subject)
+	return sortValue{text: f.sortText(k)}
+}
+
+// sortText is the text of the message that SORT compares, collated. It is
+// worked out once.
+func (f *Facts) sortText(k SortField) string {
+	kept := &f.texts[k-firstText]
+	if t := kept.Load(); t != nil {
+		return *t
+	}
+	text := f.Subject
+	if k != SortSubject {
+		var env mimeindex.Envelope
+		if idx, err := mimeindex.Unmarshal(f.Index); err == nil {
+			env = *idx.Envelope()
+		}
+		switch k {
 		case SortFrom:
-			v.text = collate(mimeindex.SortMailbox(envelope().From))
+			text = mimeindex.SortMailbox(env.From)
 		case SortTo:
-			v.text = collate(mimeindex.SortMailbox(envelope().To))
+			text = mimeindex.SortMailbox(env.To)
 		case SortCc:
-			v.text = collate(mimeindex.SortMailbox(envelope().Cc))
+			text = mimeindex.SortMailbox(env.Cc)
 		case SortDisplayFrom:
-			v.text = collate(mimeindex.SortName(envelope().From))
+			text = mimeindex.SortName(env.From)
 		case SortDisplayTo:
-			v.text = collate(mimeindex.SortName(envelope().To))
+			text = mimeindex.SortName(env.To)
 		}
 	}
-	return out
+	text = collate(text)
+	kept.Store(&text)
+	return text
 }
 
 // collate makes text compare as i;unicode-casemap does (RFC 5051): small
@@ -158,7 +169,7 @@ func sortValues(m *Numbered, f *store.Facts, keys []SortKey) []sortValue {
 func collate(s string) string { return strings.ToUpper(search.Fold(s)) }
 
 // sentDate is the sent date of RFC 5256 section 2.2.
-func sentDate(m *Numbered, f *store.Facts) time.Time {
+func sentDate(m *Numbered, f *Facts) time.Time {
 	if f.Sent.IsZero() {
 		return m.InternalDate
 	}

@@ -57,21 +57,21 @@ func (t *Thread) first() store.UID {
 	return t.UID
 }
 
-// Thread puts the messages a search found into threads.
-func (s *Selected) Thread(ctx context.Context, found Found, kind ThreadKind) ([]*Thread, error) {
+// Thread is Search with its result put into threads.
+func (s *Selected) Thread(ctx context.Context, k *Criteria, kind ThreadKind, progress func(done, total int)) ([]*Thread, error) {
 	var b threader
 	var want store.FactsWant
 	if kind == ByReferences {
 		want = store.WantIndex
-		b.ids = make(map[string]*Thread, len(found.UIDs))
+		b.ids = make(map[string]*Thread, s.uids.Len())
 	}
 	var ids []store.BlobID
-	_, err := s.Entries(ctx, SpansOf(found.UIDs), func(ms []Numbered) error {
+	err := s.find(ctx, k, progress, func(ms []Numbered) error {
 		ids = ids[:0]
 		for i := range ms {
 			ids = append(ids, ms[i].Blob)
 		}
-		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *store.Facts) error {
+		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *Facts) error {
 			t := &Thread{UID: ms[i].UID, sent: sentDate(&ms[i], f).Unix(), subject: search.Fold(f.Subject)}
 			if kind == OrderedSubject {
 				b.roots = append(b.roots, t)
