@@ -56,7 +56,7 @@ func reading(r healthapi.Reading) string {
 	case healthapi.Percent:
 		return fmt.Sprintf("%.0f %%", r.Value)
 	case healthapi.Octets:
-		return bytes(int64(r.Value))
+		return octets(int64(r.Value))
 	}
 	return fmt.Sprintf("%.4g", r.Value)
 }

@@ -52,6 +52,7 @@ func (m *model) menu() *list {
 		{T("Administrator's password"), "", m.openAdminPassword},
 		{T("Language"), "", func() tea.Cmd { return m.open(m.languages()) }},
 		{T("Keyboard"), "", func() tea.Cmd { return m.open(m.keyboards()) }},
+		{T("Command line"), "", m.openShell},
 		{T("Restart or switch off"), "", func() tea.Cmd { return m.open(m.power()) }},
 	}}
 }

@@ -3,6 +3,8 @@ package console
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -42,6 +44,9 @@ type model struct {
 	box     boxapi.Service
 	init    initapi.Service
 	health  healthapi.Service
+	tty     *os.File
+	logger  *slog.Logger
+	exec    func(tea.ExecCommand, tea.ExecCallback) tea.Cmd // tea.Exec but in tests
 	t       theme
 	c       *Catalogue
 	now     func() time.Time

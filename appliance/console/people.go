@@ -20,9 +20,9 @@ func (m *model) mailboxes() *list {
 			users, err := m.mail.Users(ctx)
 			items := []item{{"+ " + T("Add a mailbox"), "", m.openAddMailbox}}
 			for _, u := range users {
-				detail := m.c.Plural(u.Messages, "%d message", "%d messages") + ", " + bytes(u.Used)
+				detail := m.c.Plural(u.Messages, "%d message", "%d messages") + ", " + octets(u.Used)
 				if u.Quota > 0 {
-					detail += " / " + bytes(u.Quota)
+					detail += " / " + octets(u.Quota)
 				}
 				if u.Disabled {
 					detail = T("closed") + ", " + detail
@@ -75,7 +75,7 @@ func (m *model) limit(quota int64) string {
 	if quota == 0 {
 		return m.c.T("none")
 	}
-	return bytes(quota)
+	return octets(quota)
 }
 
 func (m *model) openQuota(u mailapi.User) {

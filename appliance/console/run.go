@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -34,6 +35,8 @@ type Config struct {
 	Health healthapi.Service
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
+	// Log takes what an administrator should know of later; nothing where nil.
+	Log *slog.Logger
 }
 
 // Run shows the console until the context ends. It gives the terminal back
@@ -69,8 +72,12 @@ func newModel(ctx context.Context, cfg Config) (*model, error) {
 	if now == nil {
 		now = time.Now
 	}
+	logger := cfg.Log
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
 	return &model{
-		ctx: ctx, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, loadKeyboard: cfg.LoadKeyboard, zone: time.UTC, now: now,
+		ctx: ctx, tty: cfg.TTY, logger: logger, exec: tea.Exec, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, loadKeyboard: cfg.LoadKeyboard, zone: time.UTC, now: now,
 		// A Tick runs from when it is made: each refresh needs a new one.
 		tick:  func() tea.Cmd { return tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }) },
 		width: defaultWidth, height: defaultHeight,

@@ -54,7 +54,7 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 		T("%d waiting to go out", m.Queued),
 	}, ", "))
 	if s.Disk.Total > 0 {
-		label(T("Disk"), T("%s free of %s", bytes(s.Disk.Free), bytes(s.Disk.Total)))
+		label(T("Disk"), T("%s free of %s", octets(s.Disk.Free), octets(s.Disk.Total)))
 	}
 	clock := T("not yet compared with a time server")
 	if s.Clock.Synced {
@@ -150,8 +150,8 @@ func serviceLines(t theme, c *Catalogue, services []Service, width int) []string
 	return lines
 }
 
-// bytes is a size as it stands on the box of a disk: in powers of ten.
-func bytes(n int64) string {
+// octets is a size as it stands on the box of a disk: in powers of ten.
+func octets(n int64) string {
 	const units = "kMGTPE"
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 
@@ -69,5 +70,6 @@ func run() error {
 		TTY: f, Serial: *serial, LoadKeyboard: loadKeyboard,
 		Backend: &console.Sockets{Init: init, Box: box, Mail: mail, Health: health},
 		Mail:    mail, Box: box, Init: init, Health: health,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 }

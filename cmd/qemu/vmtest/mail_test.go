@@ -65,10 +65,13 @@ func TestMail(t *testing.T) {
 			t.Errorf("before:\n%safter:\n%s", before, after)
 		}
 		b.storeInOrder()
+		b.commandLine()
 		b.pressButton()
 	})
-	if log := stateLog(t, disk, "boxd"); !strings.Contains(log, "the firewall is up") {
-		t.Errorf("no word of the firewall:\n%s", log)
+	for service, word := range map[string]string{"boxd": "the firewall is up", "console-ttyS0": "the command line was opened"} {
+		if log := stateLog(t, disk, service); !strings.Contains(log, word) {
+			t.Errorf("%s has no word of %q:\n%s", service, word, log)
+		}
 	}
 	figures(t, disk)
 }
@@ -233,6 +236,19 @@ func (b *box) storeInOrder() {
 	found := b.shows(bootLimit, `(\d+) mailboxes with (\d+) messages were checked`)
 	b.shows(clientLimit, `All is in order\.`)
 	b.t.Logf("check: %s", found[0])
+}
+
+// commandLine asks mailctl on the box's own command line, behind the open menu.
+func (b *box) commandLine() {
+	b.t.Helper()
+	b.typed("\x1b")
+	b.shows(clientLimit, `Command line`)
+	b.choose("Command line")
+	b.shows(clientLimit, `exit goes back`)
+	b.typed("mailctl user list\r")
+	b.shows(clientLimit, `bob@example\.org`)
+	b.typed("exit\r")
+	b.shows(clientLimit, `Check the mail store`)
 }
 
 // openMenu opens the console's menu on the serial line.
