@@ -33,8 +33,18 @@ const (
 	mailSocketLink = "/run/maild.sock"
 )
 
-// capNetBindService of capabilities(7): ports below 1024.
-const capNetBindService = 10
+// What of root's power the services keep, by capabilities(7). A service that is
+// taken over can do no more than its work.
+const (
+	capChown          = 0  // give maild its provisioning file
+	capDACOverride    = 1  // reach maild's socket and folder
+	capNetBindService = 10 // ports below 1024
+	capNetAdmin       = 12 // addresses, routes, the firewall
+	capNetRaw         = 13 // DHCP before there is an address
+	capSysRawIO       = 17 // ask ATA drives for their state
+	capSysAdmin       = 21 // the host name; ask NVMe drives
+	capSysTime        = 25 // the clock
+)
 
 const (
 	// boxPatience: maild starts without the box manager after this long; a
@@ -61,34 +71,38 @@ func (s *System) startServices(context.Context) {
 	s.makeMailSocketDir()
 	env := []string{"PATH=/bin:/bbin", "HOME=/"}
 	s.add(supervise.Spec{
-		Name:       serviceBox,
-		Command:    []string{"/bin/boxd", "--state", statePath, "--esp", espPath, "--data", dataPath, "--provision", provisionFile},
-		Env:        env,
-		Ready:      answers(boxapi.Socket, func(struct{}) error { return nil }),
-		StopWithin: stopBox,
+		Name:         serviceBox,
+		Command:      []string{"/bin/boxd", "--state", statePath, "--esp", espPath, "--data", dataPath, "--provision", provisionFile},
+		Env:          env,
+		Capabilities: []uintptr{capChown, capDACOverride, capNetBindService, capNetAdmin, capNetRaw, capSysAdmin, capSysTime},
+		NoNewPrivs:   true,
+		Ready:        answers(boxapi.Socket, func(struct{}) error { return nil }),
+		StopWithin:   stopBox,
 	})
 	s.add(supervise.Spec{
 		Name: serviceMail,
 		Command: []string{"/bin/maild", "--data", dataPath, "--state", statePath,
 			"--provision", provisionFile, "--socket", mailSocket},
-		Env:        env,
-		UID:        mailUID,
-		GID:        mailGID,
-		Ambient:    []uintptr{capNetBindService},
-		NoNewPrivs: true,
-		After:      []string{milestoneData, serviceBox},
-		Patience:   boxPatience,
-		Ready:      answers(mailSocket, serving),
-		StopWithin: stopMail,
+		Env:          env,
+		UID:          mailUID,
+		GID:          mailGID,
+		Capabilities: []uintptr{capNetBindService},
+		NoNewPrivs:   true,
+		After:        []string{milestoneData, serviceBox},
+		Patience:     boxPatience,
+		Ready:        answers(mailSocket, serving),
+		StopWithin:   stopMail,
 	})
 	if _, err := os.Stat("/bin/healthd"); err == nil {
 		s.add(supervise.Spec{
-			Name:       serviceHealth,
-			Command:    []string{"/bin/healthd", "--state", statePath},
-			Env:        env,
-			After:      []string{serviceBox},
-			Patience:   boxPatience,
-			StopWithin: stopBox,
+			Name:         serviceHealth,
+			Command:      []string{"/bin/healthd", "--state", statePath},
+			Env:          env,
+			Capabilities: []uintptr{capDACOverride, capSysRawIO, capSysAdmin},
+			NoNewPrivs:   true,
+			After:        []string{serviceBox},
+			Patience:     boxPatience,
+			StopWithin:   stopBox,
 		})
 	}
 	_, data, _ := s.volumes.get()

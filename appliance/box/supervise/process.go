@@ -120,7 +120,7 @@ func (ps *Processes) start(spec *Spec, log *os.File) (Process, error) {
 	}
 	if spec.UID != 0 || spec.GID != 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: spec.UID, Gid: spec.GID, Groups: []uint32{}}
-		attr.Sys.AmbientCaps = spec.Ambient
+		attr.Sys.AmbientCaps = spec.Capabilities
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -136,19 +136,28 @@ func (ps *Processes) start(spec *Spec, log *os.File) (Process, error) {
 }
 
 // startProcess makes the child. What a thread may gain by exec is inherited by
-// the processes it makes, and can be given up but never regained: so the child
-// of a service with NoNewPrivs is made by a thread that has given up all but the
-// service's own capabilities and then ends.
+// the processes it makes, and can be given up but never regained: so a child that
+// may not have everything is made by a thread that has given up the rest and then
+// ends.
 func startProcess(spec *Spec, attr *os.ProcAttr) (child *os.Process, err error) {
-	if !spec.NoNewPrivs {
+	bounded := spec.UID != 0 || spec.Capabilities != nil
+	if !bounded && !spec.NoNewPrivs {
 		return os.StartProcess(spec.Command[0], spec.Command, attr)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err = giveUp(attr.Sys.AmbientCaps, spec.UID); err != nil {
-			return
+		if bounded {
+			if err = bound(spec.Capabilities); err != nil {
+				return
+			}
+		}
+		if spec.NoNewPrivs {
+			if err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+				err = fmt.Errorf("no_new_privs: %w", err)
+				return
+			}
 		}
 		child, err = os.StartProcess(spec.Command[0], spec.Command, attr)
 	}()
@@ -156,16 +165,10 @@ func startProcess(spec *Spec, attr *os.ProcAttr) (child *os.Process, err error) 
 	return child, err
 }
 
-// giveUp sets no_new_privs for this thread and, for a user that is not root,
-// takes every capability but keep out of its bounding set. Linux has at most 64
-// capabilities; it answers EINVAL to the first that it does not know.
-func giveUp(keep []uintptr, uid uint32) error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
-	}
-	if uid == 0 {
-		return nil
-	}
+// bound takes every capability but keep out of this thread's bounding set. Linux
+// has at most 64 capabilities; it answers EINVAL to the first that it does not
+// know.
+func bound(keep []uintptr) error {
 	for c := range uintptr(64) {
 		if slices.Contains(keep, c) {
 			continue

@@ -104,31 +104,52 @@ func unwrapAll(err error) error {
 	}
 }
 
-// TestPrivileges starts a process as maild is started. Who is not root can
-// only show the part that needs no rights.
+// TestPrivileges starts processes as maild and boxd are started. Who is not root
+// can only show the part that needs no rights.
 func TestPrivileges(t *testing.T) {
-	const netBindService = 10
-	ps, out := newProcesses(t)
-	s := shell("grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|NoNewPrivs):' /proc/self/status")
-	s.NoNewPrivs = true
-	want := `NoNewPrivs:\s+1\n`
+	const netBindService, sysTime = 10, 25
+	person := func(id string) string {
+		return `Uid:` + strings.Repeat(`\s+`+id, 4) + `\nGid:` + strings.Repeat(`\s+`+id, 4) + `\n`
+	}
+	tests := []struct {
+		name string
+		spec Spec
+		want string
+	}{{"nothing more", Spec{NoNewPrivs: true}, `NoNewPrivs:\s+1\n`}}
 	if os.Getuid() == 0 {
-		s.UID, s.GID, s.Ambient = 1000, 1000, []uintptr{netBindService}
-		want = `Uid:\s+1000\s+1000\s+1000\s+1000\nGid:\s+1000\s+1000\s+1000\s+1000\nGroups:\s*\n` +
-			`CapEff:\s+0000000000000400\nCapBnd:\s+0000000000000400\nNoNewPrivs:\s+1\n`
+		tests = append(tests, []struct {
+			name string
+			spec Spec
+			want string
+		}{
+			{"a person with one", Spec{UID: 1000, GID: 1000, Capabilities: []uintptr{netBindService}, NoNewPrivs: true},
+				person("1000") + `Groups:\s*\nCapEff:\s+0000000000000400\nCapBnd:\s+0000000000000400\nNoNewPrivs:\s+1\n`},
+			{"a person with none", Spec{UID: 1000, GID: 1000}, `CapEff:\s+0{16}\nCapBnd:\s+0{16}\nNoNewPrivs:\s+0\n`},
+			{"root with two", Spec{Capabilities: []uintptr{netBindService, sysTime}},
+				person("0") + `(?s).*CapEff:\s+0000000002000400\nCapBnd:\s+0000000002000400\n`},
+			{"root with none", Spec{Capabilities: []uintptr{}}, `CapEff:\s+0{16}\n`},
+		}...)
 	}
-	p, err := ps.Start(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check(t, "exit", p.Wait().String(), "exit status 0")
-	if got := out.text(); !regexp.MustCompile(want).MatchString(got) {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	// The supervisor itself keeps what it has.
-	self, err := os.ReadFile("/proc/thread-self/status")
-	if err != nil || !regexp.MustCompile(`NoNewPrivs:\s+0`).Match(self) {
-		t.Errorf("our own thread: %s, %v", self, err)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ps, out := newProcesses(t)
+			s := tt.spec
+			s.Name = "s"
+			s.Command = shell("grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|NoNewPrivs):' /proc/self/status").Command
+			p, err := ps.Start(&s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "exit", p.Wait().String(), "exit status 0")
+			if got := out.text(); !regexp.MustCompile(tt.want).MatchString(got) {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+			// The supervisor itself keeps what it has.
+			self, err := os.ReadFile("/proc/thread-self/status")
+			if err != nil || !regexp.MustCompile(`NoNewPrivs:\s+0`).Match(self) {
+				t.Errorf("our own thread: %s, %v", self, err)
+			}
+		})
 	}
 }
 

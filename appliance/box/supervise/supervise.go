@@ -56,12 +56,12 @@ type Spec struct {
 	Command []string // path of the program and its arguments
 	Env     []string
 
-	// UID and GID that the process gets, 0 for root; Ambient are the
-	// capabilities it keeps when it is not root (numbers of capabilities(7)).
-	// NoNewPrivs keeps it and its children from ever gaining more.
-	UID, GID   uint32
-	Ambient    []uintptr
-	NoNewPrivs bool
+	// UID and GID that the process gets, 0 for root. Capabilities are those it
+	// and its children can have (numbers of capabilities(7)); nil is all for
+	// root and none for others. NoNewPrivs keeps them from gaining any by exec.
+	UID, GID     uint32
+	Capabilities []uintptr
+	NoNewPrivs   bool
 
 	// TTY makes the terminal of that path the process's standard input and
 	// output and its controlling terminal. Standard error is logged as ever.
