@@ -33,6 +33,11 @@ func urootCommands() []string {
 	}
 }
 
+// urootTags choose between ways the commands can be built: the shell with an
+// editor of lines that asks the terminal nothing, since many a serial line does
+// not answer.
+func urootTags() []string { return []string{"goshliner"} }
+
 // build compiles the programs that exist into dir and names them.
 func (c *Config) build(ctx context.Context, dir string) ([]string, error) {
 	var built []string
@@ -76,7 +81,7 @@ func (c *Config) busybox(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("u-root's module is not downloaded: %q", module)
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, string(goVersion), version, urootCommands(), c.Board.Arch)
+	fmt.Fprintln(h, string(goVersion), version, urootCommands(), urootTags(), c.Board.Arch)
 	path := filepath.Join(c.Cache, "busybox-"+hex.EncodeToString(h.Sum(nil))[:16])
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
@@ -86,7 +91,7 @@ func (c *Config) busybox(ctx context.Context) (string, error) {
 	for i, name := range urootCommands() {
 		commands[i] = filepath.Join(dir, "cmds", "core", name)
 	}
-	env := golang.Default(golang.DisableCGO(), golang.WithGOARCH(c.Board.Arch), golang.WithGOOS("linux"), golang.WithWorkingDir(dir))
+	env := golang.Default(golang.DisableCGO(), golang.WithBuildTag(urootTags()...), golang.WithGOARCH(c.Board.Arch), golang.WithGOOS("linux"), golang.WithWorkingDir(dir))
 	tmp, err := os.MkdirTemp(c.Cache, "bb-")
 	if err != nil {
 		return "", err

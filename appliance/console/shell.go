@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -48,8 +49,8 @@ func (*shell) SetStderr(io.Writer) {}
 func (m *model) openShell() tea.Cmd {
 	began := m.now()
 	m.logger.Warn("the command line was opened")
-	intro := m.c.T("The command line of the box. mailctl --help lists what it can do for mail, exit goes back.")
-	return m.exec(newShell(m.ctx, shellProgram, m.tty, intro), func(err error) tea.Msg {
+	intro := wrap(m.c.T("The command line of the box. mailctl --help lists what it can do for mail, exit goes back."), m.width)
+	return m.exec(newShell(m.ctx, shellProgram, m.tty, strings.Join(intro, "\r\n")), func(err error) tea.Msg {
 		m.logger.Warn("the command line was left", "after", m.now().Sub(began).Round(time.Second), "error", err)
 		return then(func() tea.Cmd {
 			m.unlockedUntil = m.now().Add(unlockedFor)

@@ -244,7 +244,7 @@ func (b *box) commandLine() {
 	b.typed("\x1b")
 	b.shows(clientLimit, `Command line`)
 	b.choose("Command line")
-	b.shows(clientLimit, `exit goes back`)
+	b.shows(clientLimit, `exit\s+goes\s+back`)
 	b.typed("mailctl user list\r")
 	b.shows(clientLimit, `bob@example\.org`)
 	b.typed("exit\r")
