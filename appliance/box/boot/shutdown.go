@@ -37,6 +37,7 @@ func (s *System) bringDown(wish stopWish) {
 	s.out.loud()
 	s.say("%v: %s", wish.action, wish.why)
 
+	s.noteProcessor()
 	ctx, cancel := context.WithTimeout(context.Background(), stopServices)
 	defer cancel()
 	s.sup.Stop(ctx)
