@@ -240,6 +240,28 @@ func TestWatchdog(t *testing.T) {
 	if tm.fed != 5 || w.Status().Held != "" {
 		t.Errorf("not fed again: %d, %q", tm.fed, w.Status().Held)
 	}
+	if _, err := os.Stat(reason); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the reason for a restart that did not come is kept: %v", err)
+	}
+}
+
+func TestWatchdogThatDidNotHelp(t *testing.T) {
+	tm := &timer{}
+	w := &Watchdog{Timer: tm, ReasonFile: filepath.Join(t.TempDir(), "reason"), Log: slog.New(slog.DiscardHandler)}
+	w.Set(healthapi.Watchdog{LastReset: "mail is not served"})
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	w.Step(now)
+	w.Probed(now, errors.New("mail is not served"))
+	w.Step(now.Add(2 * startPatience))
+	if tm.fed != 2 {
+		t.Error("a box that a restart did not mend is restarted again")
+	}
+	now = now.Add(2 * startPatience)
+	w.Probed(now, nil)
+	w.Step(now.Add(patience + time.Second))
+	if tm.fed != 2 {
+		t.Error("fed though the box worked and hangs now")
+	}
 }
 
 func TestNoTimer(t *testing.T) {

@@ -78,9 +78,15 @@ func (w *Watchdog) Probed(now time.Time, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastErr = err
-	if err == nil {
-		w.lastOK, w.everOK = now, true
+	if err != nil {
+		return
+	}
+	w.lastOK, w.everOK = now, true
+	if w.status.Held != "" { // the box works again before the timer has run out
 		w.status.Held = ""
+		if err := os.Remove(w.ReasonFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.Log.Error("the reason for a restart that did not come stays", "error", err)
+		}
 	}
 }
 
@@ -88,6 +94,9 @@ func (w *Watchdog) Probed(now time.Time, err error) {
 func (w *Watchdog) Step(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.Timer == nil {
+		return
+	}
 	if w.started.IsZero() {
 		w.started, w.lastOK = now, now
 	}
@@ -95,7 +104,10 @@ func (w *Watchdog) Step(now time.Time) {
 	if !w.everOK {
 		limit = startPatience
 	}
-	if silence := now.Sub(w.lastOK); silence > limit {
+	// A restart that has not mended the box is not tried again: it would only
+	// take the console away from who looks for the fault, again and again.
+	hopeless := !w.everOK && w.status.LastReset != ""
+	if silence := now.Sub(w.lastOK); silence > limit && !hopeless {
 		if w.status.Held == "" {
 			w.status.Held = fmt.Sprintf("the box has not worked for %v: %v", silence.Round(time.Second), w.lastErr)
 			w.Log.Error("the watchdog is not fed any more and restarts the box", "reason", w.status.Held)
@@ -104,9 +116,6 @@ func (w *Watchdog) Step(now time.Time) {
 				w.Log.Error("the reason could not be kept", "error", err)
 			}
 		}
-		return
-	}
-	if w.Timer == nil {
 		return
 	}
 	if err := w.Timer.Feed(); err != nil {
