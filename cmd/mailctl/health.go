@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"pillarbox/appliance/api/healthapi"
 )
 
 func health(ctx context.Context, c *ctl, args []string) error {
+	if len(args) > 0 && args[0] == "settings" {
+		return healthSettings(ctx, c, args[1:])
+	}
 	var all bool
 	if _, err := c.flags("health", args, func(fs *flag.FlagSet) {
 		fs.BoolVar(&all, "all", false, "show every reading")
@@ -40,4 +46,49 @@ func health(ctx context.Context, c *ctl, args []string) error {
 		return errFound
 	}
 	return err
+}
+
+// healthSettings shows the monitor's settings, or changes those that are named.
+func healthSettings(ctx context.Context, c *ctl, args []string) error {
+	args, err := c.flags("health settings", args, none, -1)
+	if err != nil {
+		return err
+	}
+	s, err := c.health.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return fmt.Errorf("%q is not NAME=VALUE; %w", arg, errUsage)
+		}
+		switches := map[string]*bool{"mail": &s.NoMail, "weekly": &s.Weekly, "light": &s.Light, "speaker": &s.Speaker}
+		texts := map[string]*string{"webhook": &s.Webhook, "ups": &s.UPS, "syslog": &s.Syslog, "syslog-fingerprint": &s.SyslogFingerprint}
+		switch on, err := strconv.ParseBool(value); {
+		case texts[name] != nil:
+			*texts[name] = value
+		case switches[name] == nil:
+			return unknown(name)
+		case err != nil:
+			return fmt.Errorf("%s: %q is neither true nor false; %w", name, value, errUsage)
+		default:
+			*switches[name] = on != (name == "mail") // mail is kept as its contrary
+		}
+	}
+	if len(args) > 0 {
+		if s, err = c.health.SetSettings(ctx, *s); err != nil {
+			return err
+		}
+	}
+	return c.show(s, func(t *tabwriter.Writer) {
+		row(t, "mail", !s.NoMail)
+		row(t, "weekly", s.Weekly)
+		row(t, "webhook", s.Webhook)
+		row(t, "light", s.Light)
+		row(t, "speaker", s.Speaker)
+		row(t, "ups", s.UPS)
+		row(t, "syslog", s.Syslog)
+		row(t, "syslog-fingerprint", s.SyslogFingerprint)
+	})
 }

@@ -83,7 +83,7 @@ func commands() []command {
 		{"expunged", "ADDRESS", "mail that was deleted and can be brought back", expunged},
 		{"undelete", "ADDRESS [ID ...]", "bring deleted mail back", undelete},
 		{"reindex", "ADDRESS", "make the search index of a person's mail anew", reindex},
-		{"health", "[--all]", "what the box says about its hardware", health},
+		{"health", "[--all] | settings [NAME=VALUE ...]", "what the box says about its hardware; whom it tells, where its logs go", health},
 		{"backup", "...", backupcmd.BackupSynopsis, backups("backup")},
 		{"restore", "...", backupcmd.RestoreSynopsis, backups("restore")},
 		{"verify", "...", backupcmd.VerifySynopsis, backups("verify")},

@@ -27,3 +27,13 @@ func (c *Client) History(ctx context.Context, id, span string) (list []Point, er
 	err = c.wire.Get(ctx, "/v1/history?"+url.Values{"id": {id}, "span": {span}}.Encode(), &list)
 	return list, err
 }
+
+func (c *Client) Settings(ctx context.Context) (*Settings, error) {
+	s := new(Settings)
+	return s, c.wire.Get(ctx, "/v1/settings", s)
+}
+
+func (c *Client) SetSettings(ctx context.Context, s Settings) (*Settings, error) {
+	kept := new(Settings)
+	return kept, c.wire.Put(ctx, "/v1/settings", s, kept)
+}

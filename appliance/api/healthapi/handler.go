@@ -23,6 +23,14 @@ func Handler(s Service, metrics http.Handler) http.Handler {
 		}
 		return s.History(r.Context(), r.FormValue("id"), span)
 	}))
+	mux.Handle("GET /v1/settings", wire.Handle(func(r *http.Request) (any, error) { return s.Settings(r.Context()) }))
+	mux.Handle("PUT /v1/settings", wire.Handle(func(r *http.Request) (any, error) {
+		var in Settings
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return s.SetSettings(r.Context(), in)
+	}))
 	mux.Handle("GET /v1/metrics", metrics)
 	return mux
 }

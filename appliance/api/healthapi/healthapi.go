@@ -4,6 +4,8 @@
 //
 //	GET  /v1/status                     Status
 //	GET  /v1/history?id=ID&span=hour    []Point; spans are hour, day, month, year
+//	GET  /v1/settings                   Settings
+//	PUT  /v1/settings                   Settings in and out; checked and kept, or refused whole
 //	GET  /v1/metrics                    text in Prometheus' exposition format 0.0.4
 //
 // The package holds types, the glue of the server and the client; healthd decides.
@@ -22,6 +24,26 @@ type Service interface {
 	Status(ctx context.Context) (*Status, error)
 	// History gives the kept values of one reading, the oldest first.
 	History(ctx context.Context, id, span string) ([]Point, error)
+	Settings(ctx context.Context) (*Settings, error)
+	// SetSettings checks, keeps and applies all of s. Its error is a
+	// *wire.Error of code invalid that names the field when s is refused.
+	SetSettings(ctx context.Context, s Settings) (*Settings, error)
+}
+
+// Settings are what the owner decides about the monitor. The zero value tells
+// the postmaster by mail, and nobody else.
+type Settings struct {
+	Webhook string `json:"webhook,omitempty"` // URL that changes are posted to; empty: none
+	NoMail  bool   `json:"no_mail,omitempty"` // no mail to the postmaster
+	Weekly  bool   `json:"weekly,omitempty"`  // a mail each Monday though all is well
+	Light   bool   `json:"light,omitempty"`   // the server's identify light burns while something is bad
+	Speaker bool   `json:"speaker,omitempty"` // the PC speaker sounds when something becomes bad
+	UPS     string `json:"ups,omitempty"`     // NAME@HOST of a NUT server; empty: none
+	// Syslog is where the logs of all services go: tls://, tcp:// or udp://
+	// HOST:PORT; empty: nowhere. SyslogFingerprint, in hexadecimal digits, is
+	// the SHA-256 of a TLS server's certificate that no authority vouches for.
+	Syslog            string `json:"syslog,omitempty"`
+	SyslogFingerprint string `json:"syslog_fingerprint,omitempty"`
 }
 
 // Level says how much a state matters.

@@ -22,6 +22,17 @@ func (fake) Status(context.Context) (*Status, error) {
 	return &Status{Time: when, Level: Watch, States: []State{{ID: "fan", Level: Watch, What: "A fan is slow.", Since: when}}}, nil
 }
 
+func (fake) Settings(context.Context) (*Settings, error) {
+	return &Settings{UPS: "rack@192.0.2.7"}, nil
+}
+
+func (fake) SetSettings(_ context.Context, s Settings) (*Settings, error) {
+	if s.Webhook == "x" {
+		return nil, wire.Invalid("webhook", "must be a URL")
+	}
+	return &s, nil
+}
+
 func (fake) History(_ context.Context, id, span string) ([]Point, error) {
 	if id == "" {
 		return nil, wire.NotFound("no reading %q", id)
@@ -55,5 +66,15 @@ func TestClientAndHandler(t *testing.T) {
 	}
 	if _, err := c.History(t.Context(), "", ""); !errors.As(err, &we) || we.Code != wire.CodeNotFound {
 		t.Errorf("no id: %v", err)
+	}
+	if s, err := c.Settings(t.Context()); err != nil || s.UPS != "rack@192.0.2.7" {
+		t.Errorf("settings %+v, %v", s, err)
+	}
+	want := Settings{Weekly: true, Syslog: "tls://logs.example.org"}
+	if s, err := c.SetSettings(t.Context(), want); err != nil || *s != want {
+		t.Errorf("settings %+v, %v", s, err)
+	}
+	if _, err := c.SetSettings(t.Context(), Settings{Webhook: "x"}); !errors.As(err, &we) || we.Field != "webhook" {
+		t.Errorf("wrong settings: %v", err)
 	}
 }

@@ -148,7 +148,7 @@ func TestMessenger(t *testing.T) {
 	}))
 	defer hook.Close()
 	file := filepath.Join(t.TempDir(), "waiting.json")
-	m := &Messenger{File: file, SMTP: "127.0.0.1:1", Settings: func() Settings { return Settings{Webhook: hook.URL} }, Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
+	m := &Messenger{File: file, SMTP: "127.0.0.1:1", Settings: func() healthapi.Settings { return healthapi.Settings{Webhook: hook.URL} }, Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	m.Tell(now, []Change{change("fan", healthapi.Watch, healthapi.OK, "A fan is slow.")})
 	m.Tell(now.Add(time.Second), []Change{change("disk", healthapi.Bad, healthapi.OK, "A disk fails — now.")})
@@ -328,14 +328,14 @@ func TestMetrics(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "settings.json")
-	if s, err := LoadSettings(path); err != nil || s != (Settings{}) {
+	if s, err := loadSettings(path); err != nil || s != (healthapi.Settings{}) {
 		t.Errorf("%+v, %v", s, err)
 	}
-	for _, bad := range []string{`{"webhook": "ftp://x"}`, `{"ups": "rack"}`, `{`} {
+	for _, bad := range []string{`{"webhook": "ftp://x"}`, `{"ups": "rack"}`, `{"syslog": "logs.example.org"}`, `{"syslog_fingerprint": "ab"}`, `{`} {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadSettings(path); err == nil {
+		if _, err := loadSettings(path); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
 	}

@@ -45,7 +45,7 @@ type Messenger struct {
 	// SMTP is where mail is handed in: the box's own port 25.
 	SMTP string
 	// Settings gives the present settings.
-	Settings func() Settings
+	Settings func() healthapi.Settings
 	Hostname func() string
 	Log      *slog.Logger
 

@@ -21,6 +21,7 @@ import (
 	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/health/drive"
 	"pillarbox/appliance/box/kmsg"
+	"pillarbox/appliance/box/syslog"
 )
 
 const (
@@ -48,24 +49,28 @@ type Config struct {
 
 // Monitor reads, judges, remembers and tells. It is the healthapi.Service.
 type Monitor struct {
-	cfg       Config
-	dir       string
-	history   *History
-	messenger *Messenger
-	watchdog  *Watchdog
-	daemons   *daemons
-	carriers  carriers
-	bmc       *management
-	mailProbe mailProbe
-	kernel    kernel
-	powerOff  bool // has been asked for
+	cfg         Config
+	dir         string
+	history     *History
+	messenger   *Messenger
+	watchdog    *Watchdog
+	daemons     *daemons
+	carriers    carriers
+	bmc         *management
+	mailProbe   mailProbe
+	kernel      kernel
+	changed     chan struct{} // settings are not what they were
+	weeklyTried time.Time
+	powerOff    bool // has been asked for
 
-	mu       sync.Mutex
-	judge    *Judge
-	settings Settings
-	hostname string
-	readings map[string][]healthapi.Reading // by group, each replaced whole
-	findings map[string][]finding
+	mu          sync.Mutex
+	judge       *Judge
+	settings    healthapi.Settings
+	sender      *syslog.Sender // of the log; nil where it is not sent
+	senderFault time.Time
+	hostname    string
+	readings    map[string][]healthapi.Reading // by group, each replaced whole
+	findings    map[string][]finding
 }
 
 var _ healthapi.Service = (*Monitor)(nil)
@@ -80,7 +85,7 @@ func New(cfg Config) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := LoadSettings(filepath.Join(dir, "settings.json"))
+	settings, err := loadSettings(filepath.Join(dir, "settings.json"))
 	if err != nil {
 		// Watching goes on without settings, and the owner hears why.
 		cfg.Log.Error("settings of the health monitor cannot be read", "error", err)
@@ -97,7 +102,7 @@ func New(cfg Config) (*Monitor, error) {
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{},
 		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
-		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{},
+		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{}, changed: make(chan struct{}, 1),
 	}
 	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
 	m.messenger = &Messenger{File: filepath.Join(dir, "waiting.json"), SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
@@ -108,12 +113,13 @@ func New(cfg Config) (*Monitor, error) {
 	return m, nil
 }
 
-func (m *Monitor) reasonFile() string { return filepath.Join(m.dir, "watchdog-reason") }
+func (m *Monitor) settingsFile() string { return filepath.Join(m.dir, "settings.json") }
+func (m *Monitor) reasonFile() string   { return filepath.Join(m.dir, "watchdog-reason") }
 func (m *Monitor) path(parts ...string) string {
 	return filepath.Join(append([]string{m.cfg.Root}, parts...)...)
 }
 
-func (m *Monitor) present() Settings {
+func (m *Monitor) present() healthapi.Settings {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.settings
@@ -130,6 +136,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	m.begin()
 	var all sync.WaitGroup
 	all.Go(func() { m.watchdog.Run(ctx) })
+	all.Go(func() { m.forward(ctx) })
 	all.Go(func() {
 		if err := kmsg.Read(ctx, m.path("dev/kmsg"), func(r kmsg.Record) { m.kernel.take(time.Now(), r) }); err != nil {
 			m.cfg.Log.Warn("what the kernel complains of is not seen", "error", err)
@@ -210,6 +217,7 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 	readings, found = append(readings, r...), append(found, f...)
 	found = append(found, arrays(m.path("sys"))...)
 	found = append(found, m.kernel.read(now)...)
+	found = append(found, m.readSyslog(now)...)
 	if where := m.present().UPS; where != "" {
 		r, f := m.ups(ctx, where)
 		readings, found = append(readings, r...), append(found, f...)
@@ -320,8 +328,14 @@ func (m *Monitor) step(ctx context.Context, now time.Time) {
 			m.cfg.Log.Warn("states are not kept; alerts may come twice after a restart", "error", err)
 		}
 	}
+	if m.present().Speaker && slices.ContainsFunc(changes, func(c Change) bool { return c.State.Level == healthapi.Bad }) {
+		if err := beep(ctx, m.path("dev")); err != nil {
+			m.cfg.Log.Debug("the speaker", "error", err)
+		}
+	}
 	m.messenger.Tell(now, changes)
 	m.messenger.Work(ctx, now)
+	m.weekly(ctx, now)
 }
 
 func (m *Monitor) all() (readings []healthapi.Reading, found []finding) {

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,33 +9,37 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/box/syslog"
 )
 
-// Settings are what the owner decides about the monitor.
-type Settings struct {
-	Webhook string `json:"webhook,omitempty"` // URL; empty: none
-	NoMail  bool   `json:"no_mail,omitempty"` // no mail to the postmaster
-	Weekly  bool   `json:"weekly,omitempty"`  // a mail each Monday though all is well
-	Light   bool   `json:"light,omitempty"`   // the server's identify light burns while something is bad
-	UPS     string `json:"ups,omitempty"`     // NAME@HOST of a NUT server; empty: none
-}
-
-// Check says what is wrong with s.
-func (s Settings) Check() error {
+// checkSettings says what is wrong with s; its errors are Invalid.
+func checkSettings(s healthapi.Settings) error {
 	if s.Webhook != "" {
 		u, err := url.Parse(s.Webhook)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return errors.New("webhook: must be a URL such as https://chat.example.org/hook")
+			return wire.Invalid("webhook", "must be a URL such as https://chat.example.org/hook")
 		}
 	}
 	if name, host, ok := strings.Cut(s.UPS, "@"); s.UPS != "" && (!ok || name == "" || host == "" || strings.ContainsAny(s.UPS, " \"\r\n")) {
-		return errors.New("ups: must be the name of a UPS and its server such as rack@192.0.2.7")
+		return wire.Invalid("ups", "must be the name of a UPS and its server such as rack@192.0.2.7")
+	}
+	if s.Syslog == "" && s.SyslogFingerprint != "" {
+		return wire.Invalid("syslog_fingerprint", "needs a syslog server")
+	}
+	if s.Syslog != "" {
+		if _, err := syslog.Parse(s.Syslog, s.SyslogFingerprint); err != nil {
+			return wire.Invalid("syslog", "%v", err)
+		}
 	}
 	return nil
 }
 
-// LoadSettings reads the settings; a file that is not there gives none.
-func LoadSettings(path string) (s Settings, err error) {
+// loadSettings reads the settings; a file that is not there gives none.
+func loadSettings(path string) (s healthapi.Settings, err error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -45,5 +50,34 @@ func LoadSettings(path string) (s Settings, err error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}
-	return s, s.Check()
+	return s, checkSettings(s)
+}
+
+// Settings implements healthapi.Service.
+func (m *Monitor) Settings(context.Context) (*healthapi.Settings, error) {
+	s := m.present()
+	return &s, nil
+}
+
+// SetSettings implements healthapi.Service.
+func (m *Monitor) SetSettings(_ context.Context, s healthapi.Settings) (*healthapi.Settings, error) {
+	if err := checkSettings(s); err != nil {
+		return nil, err
+	}
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	// The file first: what is in force is what a restart finds.
+	if err := atomicfile.Write(m.settingsFile(), raw, 0o600); err != nil {
+		return nil, fmt.Errorf("keep the settings of the health monitor: %w", err)
+	}
+	m.mu.Lock()
+	m.settings = s
+	m.mu.Unlock()
+	select {
+	case m.changed <- struct{}{}:
+	default: // it is about to look anyway
+	}
+	return &s, nil
 }
