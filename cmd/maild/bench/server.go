@@ -34,6 +34,7 @@ type server struct {
 	smtp        string // address of port 25
 	submission  string // 465, "" where not measured
 	imap        string
+	imaps       string // 993, "" where not measured
 	pids        []int
 	delivered   func() (int, error) // messages in mailboxes, nil: the 250 says so
 	maildirRoot string
@@ -73,7 +74,7 @@ func (b *bench) startPillarbox(ctx context.Context) (*server, error) {
 	}
 	s := &server{
 		name: "Pillarbox", pids: []int{cmd.Process.Pid},
-		smtp: addr(25 + offset), submission: addr(465 + offset), imap: addr(143 + offset),
+		smtp: addr(25 + offset), submission: addr(465 + offset), imap: addr(143 + offset), imaps: addr(993 + offset),
 	}
 	s.stop = func() error {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
