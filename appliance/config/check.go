@@ -98,6 +98,9 @@ func (c *checker) password(field, plain, hash, login string) {
 func (c *checker) network(n *Network) {
 	switch n.Mode {
 	case "":
+		if n.Interface == "" && n.Address == "" && n.Gateway == "" && len(n.DNS) == 0 && len(n.NTP) == 0 {
+			return // the file is about something else
+		}
 		n.Mode = ModeDHCP
 	case ModeDHCP, ModeStatic:
 	default:

@@ -41,7 +41,8 @@ const (
 	ModeStatic = "static"
 )
 
-// Network is how the box gets its addresses. An empty Mode means ModeDHCP.
+// Network is how the box gets its addresses. An empty Mode means that the file
+// says nothing about it: the network stays as it is, ModeDHCP on a fresh box.
 type Network struct {
 	Mode      string   `toml:"mode"`
 	Interface string   `toml:"interface"` // static: empty means the first one with a link

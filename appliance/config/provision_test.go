@@ -69,7 +69,7 @@ func TestParseProvision(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
-	if p, err := ParseProvision(nil); err != nil || p.Network.Mode != ModeDHCP {
+	if p, err := ParseProvision(nil); err != nil || p.Network.Mode != "" {
 		t.Errorf("empty file: %+v, %v", p, err)
 	}
 }

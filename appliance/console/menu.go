@@ -53,6 +53,7 @@ func (m *model) menu() *list {
 		{T("Language"), "", func() tea.Cmd { return m.open(m.languages()) }},
 		{T("Keyboard"), "", func() tea.Cmd { return m.open(m.keyboards()) }},
 		{T("Command line"), "", m.openShell},
+		{T("Factory reset"), "", m.openReset},
 		{T("Restart or switch off"), "", func() tea.Cmd { return m.open(m.power()) }},
 	}}
 }

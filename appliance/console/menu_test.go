@@ -75,6 +75,7 @@ type fakeBox struct {
 	boxapi.Service
 	settings boxapi.Settings
 	tried    *boxapi.Network
+	reset    string
 }
 
 func (f *fakeBox) Settings(context.Context) (*boxapi.Settings, error) {
@@ -90,6 +91,10 @@ func (f *fakeBox) TryNetwork(_ context.Context, n boxapi.Network) error {
 }
 func (f *fakeBox) KeepNetwork(context.Context) error {
 	f.settings.Network = *f.tried
+	return nil
+}
+func (f *fakeBox) FactoryReset(_ context.Context, r boxapi.ResetRequest) error {
+	f.reset = r.Hostname
 	return nil
 }
 func (f *fakeBox) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Settings, error) {

@@ -90,6 +90,7 @@ func commands() []command {
 		{"events", "", "what happened last", events},
 		{"services", "", "the processes of the box", services},
 		{"log", "[--follow] [--grep TEXT] [--stored] [SERVICE]", "the latest lines of a service, or of all", log},
+		{"factory-reset", "HOSTNAME [--yes]", "restart the box and remove all settings and all mail", factoryReset},
 		{"poweroff", "", "switch the box off in order", powerOff},
 		{"reboot", "", "restart the box in order", reboot},
 	}

@@ -309,6 +309,18 @@ func log(ctx context.Context, c *ctl, args []string) error {
 	})
 }
 
+func factoryReset(ctx context.Context, c *ctl, args []string) error {
+	var yes bool
+	rest, err := c.flags("factory-reset", args, func(fs *flag.FlagSet) { fs.BoolVar(&yes, "yes", false, "do not ask") }, 1)
+	if err != nil {
+		return err
+	}
+	if err := c.confirmed("Remove all settings and all mail of "+rest[0]+"?", yes); err != nil {
+		return err
+	}
+	return c.box.FactoryReset(ctx, boxapi.ResetRequest{Hostname: rest[0]})
+}
+
 func powerOff(ctx context.Context, c *ctl, args []string) error {
 	if _, err := c.flags("poweroff", args, none, 0); err != nil {
 		return err

@@ -9,6 +9,7 @@
 //	POST /v1/network/keep  keeps the network that is being tried
 //	POST /v1/network/test  TestRequest in, NetworkTest out, within seconds
 //	GET  /v1/timezones  []string
+//	POST /v1/factory-reset  ResetRequest; restarts the box and removes everything
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
 // The package holds types, the glue of the server and the client; boxd decides.
@@ -40,6 +41,9 @@ type Service interface {
 	TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error)
 	// Timezones lists the names that Settings.Timezone may have.
 	Timezones(ctx context.Context) ([]string, error)
+	// FactoryReset removes all settings and all mail at the restart that it asks
+	// for. It is refused (invalid, field hostname) unless r names this box.
+	FactoryReset(ctx context.Context, r ResetRequest) error
 	// PowerOff and Reboot return when the request is accepted.
 	PowerOff(ctx context.Context, req StopRequest) error
 	Reboot(ctx context.Context, req StopRequest) error
@@ -190,6 +194,11 @@ type NetworkTest struct {
 	Test   string `json:"test"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"` // what was found, or the error
+}
+
+// ResetRequest says which box is to be emptied: nobody names another by mistake.
+type ResetRequest struct {
+	Hostname string `json:"hostname"`
 }
 
 // StopRequest says who wants the box stopped, for the log.

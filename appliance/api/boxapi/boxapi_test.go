@@ -36,6 +36,9 @@ func (f *fake) TryNetwork(_ context.Context, n Network) error {
 func (f *fake) TestNetwork(_ context.Context, r TestRequest) (*NetworkTest, error) {
 	return &NetworkTest{Test: r.Test, OK: true, Detail: "eth0"}, nil
 }
+func (f *fake) FactoryReset(_ context.Context, r ResetRequest) error {
+	return wire.Invalid("hostname", "must be box, not %s", r.Hostname)
+}
 func (f *fake) KeepNetwork(context.Context) error { return wire.Conflict("nothing is being tried") }
 func (f *fake) PowerOff(_ context.Context, r StopRequest) error {
 	f.asked = append(f.asked, r)
@@ -91,6 +94,9 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	check("asked", f.asked, nil, []StopRequest{{Reason: "r"}, {}})
 
 	var e *wire.Error
+	if err := c.FactoryReset(ctx, ResetRequest{Hostname: "other"}); !errors.As(err, &e) || e.Field != "hostname" {
+		t.Errorf("reset of another box: %v", err)
+	}
 	if _, err := c.SetSettings(ctx, Settings{Hostname: "bad host"}); !errors.As(err, &e) || e.Field != "hostname" {
 		t.Errorf("bad settings: %v", err)
 	}

@@ -54,6 +54,10 @@ func (c *Client) TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, 
 	return t, c.wire.Post(ctx, "/v1/network/test", r, t)
 }
 
+func (c *Client) FactoryReset(ctx context.Context, r ResetRequest) error {
+	return c.wire.Post(ctx, "/v1/factory-reset", r, nil)
+}
+
 func (c *Client) KeepNetwork(ctx context.Context) error {
 	return c.wire.Post(ctx, "/v1/network/keep", nil, nil)
 }

@@ -42,6 +42,13 @@ func Handler(s Service) http.Handler {
 	mux.Handle("GET /v1/timezones", wire.Handle(func(r *http.Request) (any, error) {
 		return s.Timezones(r.Context())
 	}))
+	mux.Handle("POST /v1/factory-reset", wire.Handle(func(r *http.Request) (any, error) {
+		var in ResetRequest
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return nil, s.FactoryReset(r.Context(), in)
+	}))
 	mux.Handle("POST /v1/poweroff", wire.Handle(func(r *http.Request) (any, error) {
 		var req StopRequest
 		if err := wire.DecodeOptional(r, &req); err != nil {

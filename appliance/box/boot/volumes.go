@@ -15,6 +15,7 @@ import (
 	"pillarbox/appliance/box/clock"
 	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/box/efivar"
+	"pillarbox/appliance/box/reset"
 )
 
 // Where the volumes are.
@@ -52,6 +53,10 @@ type volumes struct {
 
 	mu               sync.Mutex
 	state, data, esp *disk.Mount
+
+	// resetting: the state volume asks for a factory reset, which ends when the
+	// data volume is empty too. Guarded by work.
+	resetting bool
 }
 
 func (v *volumes) get() (state, data, esp *disk.Mount) {
@@ -175,6 +180,7 @@ func (s *System) takeState(ctx context.Context, p disk.Partition) {
 		return
 	}
 	s.setSaneClock("files on the state volume were written", s.BuildTime, clock.Newest(statePath))
+	s.beginReset()
 	for _, dir := range []string{"certs", "maild"} {
 		if err := giveToMail(filepath.Join(statePath, dir), 0o700); err != nil {
 			s.problems.add("state folders", err.Error())
@@ -206,6 +212,7 @@ func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Di
 	if m == nil {
 		return
 	}
+	s.endReset()
 	if err := giveToMail(dataPath, 0o750); err != nil {
 		s.problems.add("data folder", err.Error())
 	}
@@ -220,6 +227,43 @@ func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Di
 		}
 	}
 	s.sup.Reach(milestoneData)
+}
+
+// beginReset empties the state volume where it asks for that. A data volume
+// that mail is served from already stays as it is until the next start.
+func (s *System) beginReset() {
+	if !reset.Asked(statePath) {
+		return
+	}
+	if _, data, _ := s.volumes.get(); data != nil {
+		s.problems.add("factory reset", "the factory reset begins when the box is restarted")
+		return
+	}
+	s.volumes.resetting = true
+	s.say("factory reset: removing all settings")
+	if err := reset.Empty(statePath); err != nil {
+		s.problems.add("factory reset", err.Error())
+	}
+}
+
+// endReset empties the data volume, and ends the reset when all went well.
+func (s *System) endReset() {
+	if !s.volumes.resetting {
+		return
+	}
+	s.say("factory reset: removing all mail")
+	err := reset.Empty(dataPath)
+	if err == nil {
+		err = reset.Done(statePath)
+	}
+	if err != nil {
+		s.problems.add("factory reset", err.Error())
+		return
+	}
+	s.volumes.resetting = false
+	reset.Discard(statePath)
+	reset.Discard(dataPath)
+	s.say("factory reset: done")
 }
 
 func (s *System) takeESP(p disk.Partition) {

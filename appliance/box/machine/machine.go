@@ -34,6 +34,7 @@ import (
 	"pillarbox/appliance/box/mdns"
 	"pillarbox/appliance/box/netcfg"
 	"pillarbox/appliance/box/nettest"
+	"pillarbox/appliance/box/reset"
 	"pillarbox/appliance/config"
 )
 
@@ -346,6 +347,25 @@ func (m *Manager) TestNetwork(ctx context.Context, r boxapi.TestRequest) (*boxap
 		return list, err
 	}
 	return tests.Run(ctx, r.Test)
+}
+
+// FactoryReset marks the box to be emptied and has it restarted.
+func (m *Manager) FactoryReset(ctx context.Context, r boxapi.ResetRequest) error {
+	if !strings.EqualFold(r.Hostname, m.hostname()) {
+		return wire.Invalid("hostname", "must be the name of this box, %s", m.hostname())
+	}
+	st, err := m.cfg.Init.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if !st.State.Mounted || st.State.ReadOnly {
+		return wire.Conflict("the state volume cannot be written: see the problems of the box")
+	}
+	if err := reset.Ask(m.cfg.State); err != nil {
+		return err
+	}
+	m.cfg.Log.Warn("a factory reset was asked for")
+	return m.cfg.Init.Reboot(ctx, initapi.StopRequest{Reason: "factory reset"})
 }
 
 // PowerOff hands the wish to init.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/reset"
 )
 
 type fakeInit struct {
@@ -21,11 +23,16 @@ type fakeInit struct {
 }
 
 func (f *fakeInit) Status(context.Context) (*initapi.Status, error) {
-	return &initapi.Status{BootSeconds: 12.5, Data: initapi.Volume{Mounted: true, Size: 100, Free: 60}}, nil
+	return &initapi.Status{BootSeconds: 12.5, State: initapi.Volume{Mounted: true}, Data: initapi.Volume{Mounted: true, Size: 100, Free: 60}}, nil
 }
 
 func (f *fakeInit) PowerOff(_ context.Context, r initapi.StopRequest) error {
 	f.stopped = append(f.stopped, "off "+r.Reason)
+	return nil
+}
+
+func (f *fakeInit) Reboot(_ context.Context, r initapi.StopRequest) error {
+	f.stopped = append(f.stopped, "restart "+r.Reason)
 	return nil
 }
 
@@ -127,6 +134,41 @@ func TestStatus(t *testing.T) {
 	}
 	if err := m.PowerOff(t.Context(), boxapi.StopRequest{Reason: "test"}); err != nil || m.cfg.Init.(*fakeInit).stopped[0] != "off test" {
 		t.Errorf("power off: %v", err)
+	}
+}
+
+// A stick with nothing but a new password for the administrator leaves the rest
+// as it is.
+func TestProvisioningChangesWhatItNames(t *testing.T) {
+	m, root := newTest(t)
+	want := boxapi.Settings{Hostname: "mail.example.org", Timezone: "Europe/Berlin", Language: "de", Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1/24"}}
+	if _, err := m.SetSettings(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	write(t, root, "esp/pillarbox.toml", "[box]\nadmin_password = \"a new one for admin\"\n")
+	m.Start(t.Context())
+	if got := m.Current(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the settings are %+v, want %+v", got, want)
+	}
+	if s, err := m.Status(t.Context()); err != nil || s.Provision.State != boxapi.ProvisionPending {
+		t.Errorf("%+v, %v", s.Provision, err)
+	}
+}
+
+func TestFactoryReset(t *testing.T) {
+	m, root := newTest(t)
+	var we *wire.Error
+	if err := m.FactoryReset(t.Context(), boxapi.ResetRequest{Hostname: "mail.example.org"}); !errors.As(err, &we) || we.Field != "hostname" {
+		t.Errorf("another box's name: %v", err)
+	}
+	if reset.Asked(filepath.Join(root, "state")) {
+		t.Fatal("a refused reset is asked for")
+	}
+	if err := m.FactoryReset(t.Context(), boxapi.ResetRequest{Hostname: "Pillarbox"}); err != nil {
+		t.Fatal(err)
+	}
+	if stopped := m.cfg.Init.(*fakeInit).stopped; !reset.Asked(filepath.Join(root, "state")) || len(stopped) != 1 || stopped[0] != "restart factory reset" {
+		t.Errorf("asked: %v", stopped)
 	}
 }
 

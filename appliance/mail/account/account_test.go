@@ -539,3 +539,20 @@ func FuzzResolve(f *testing.F) {
 		}
 	})
 }
+
+// The way back in for who lost the administrator's password: a file with a new
+// one, which changes nothing else.
+func TestNewAdministratorsPasswordByFile(t *testing.T) {
+	d, _, _ := provisioned(t)
+	before, users := d.Current(), len(d.users)
+	apply(t, d, "[box]\nadmin_password = 'a green lighthouse'\n")
+	if err := d.VerifyAdmin(t.Context(), mailapi.AdminLogin{Password: "a green lighthouse"}); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+	if d.VerifyAdmin(t.Context(), mailapi.AdminLogin{Password: "the red lighthouse"}) == nil {
+		t.Error("the old password still opens")
+	}
+	if after := d.Current(); after != before || len(d.users) != users {
+		t.Errorf("the settings are %+v, want %+v; %d users, want %d", after, before, len(d.users), users)
+	}
+}

@@ -8,7 +8,7 @@ import (
 )
 
 // TestWizard sets a box up over the serial line, as a person types, mistakes
-// included, and logs in with the account it made.
+// included, and logs in with the account it made. Then it is emptied again.
 func TestWizard(t *testing.T) {
 	const (
 		user     = "eva@example.net"
@@ -66,5 +66,15 @@ func TestWizard(t *testing.T) {
 	if got, err := c.messages("INBOX"); err != nil || len(got) != 1 || !strings.Contains(got[0], "to myself") {
 		t.Errorf("got %q, %v", got, err)
 	}
+
+	// A factory reset ends where the box began.
+	b.typed("m")
+	b.shows(clientLimit, `Locked`)
+	b.typed(admin + "\r\r")
+	b.shows(clientLimit, `Factory reset`)
+	b.choose("Factory reset")
+	b.typed("mail.example.net\r\r")
+	b.expect(bootLimit, `factory reset: done`)
+	b.shows(bootLimit, `Welcome \(1/8\)`)
 	b.pressButton()
 }
