@@ -51,7 +51,7 @@ func measurements() []measurement {
 		{"smtp", "messages delivered and durable over SMTP, 4 KiB and 100 KiB, 1, 10 and 50 connections", benchSMTP},
 		{"submission", "the same with TLS, and with TLS and AUTH, beside plain port 25", benchSubmission},
 		{"imap", "a client's commands on a 10,000-message mailbox", benchIMAP},
-		{"idle", "1,000 clients in IDLE over TLS: memory, and a new message told to all", benchIdle},
+		{"idle", "1,000 clients in IDLE over TLS, told of a new message", benchIdle},
 	}
 }
 
