@@ -63,7 +63,7 @@ func (c *conn) cmdSearch(ctx context.Context, cl *call) error {
 		c.sel.Save(saved(found.UIDs, &ret))
 	}
 	if ret.update {
-		c.follow(cl, k, found.UIDs)
+		c.follow(cl, k, nil, found.UIDs)
 	}
 	if ret.extended {
 		c.writeESearch(cl, &ret, found, k.HasModSeq())

@@ -62,9 +62,6 @@ func (c *conn) cmdSort(ctx context.Context, cl *call) error {
 	if err := c.dec.End(); err != nil {
 		return err
 	}
-	if ret.update {
-		return bad("A sorted result is not kept up to date") // CONTEXT=SORT is not offered
-	}
 	var found session.Found
 	if err := c.search(cl, &p, k, &ret, func(progress func(done, total int)) (err error) {
 		found, err = c.sel.Sort(ctx, k, keys, progress)
@@ -74,6 +71,9 @@ func (c *conn) cmdSort(ctx context.Context, cl *call) error {
 	}
 	if ret.save {
 		c.sel.Save(saved(found.UIDs, &ret))
+	}
+	if ret.update {
+		c.follow(cl, k, keys, found.UIDs)
 	}
 	if ret.extended {
 		c.writeESearch(cl, &ret, found, k.HasModSeq())
