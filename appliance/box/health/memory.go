@@ -23,20 +23,28 @@ func memoryErrors(sys string) []healthapi.Reading {
 		if n, ok := integer(filepath.Join(mc, "ue_count")); ok {
 			all = append(all, healthapi.Reading{ID: "memory/" + base + "/uncorrected", Kind: healthapi.Count, Name: "uncorrected memory errors", Value: n, BadHigh: ptr(1.0)})
 		}
-		dimms, err := filepath.Glob(filepath.Join(mc, "dimm*"))
-		if err != nil {
-			continue
-		}
-		for _, d := range dimms {
-			n, ok := integer(filepath.Join(d, "dimm_ce_count"))
-			if !ok || n == 0 {
-				continue
+		for _, of := range []struct{ folders, count, label string }{
+			{"dimm*", "dimm_ce_count", "dimm_label"},
+			{"csrow*", "ce_count", "ch0_dimm_label"}, // controllers that know no modules
+		} {
+			parts, err := filepath.Glob(filepath.Join(mc, of.folders))
+			if err != nil {
+				continue // the pattern is ours
 			}
-			name := line(filepath.Join(d, "dimm_label"))
-			if name == "" {
-				name = filepath.Base(d)
+			for _, p := range parts {
+				n, ok := integer(filepath.Join(p, of.count))
+				if !ok || n == 0 {
+					continue
+				}
+				name := line(filepath.Join(p, of.label))
+				if name == "" {
+					name = filepath.Base(p)
+				}
+				all = append(all, healthapi.Reading{ID: "memory/" + base + "/" + filepath.Base(p), Kind: healthapi.Count, Name: "corrected errors of memory module " + name, Value: n, WatchHigh: ptr(10.0)})
 			}
-			all = append(all, healthapi.Reading{ID: "memory/" + base + "/" + filepath.Base(d), Kind: healthapi.Count, Name: "corrected errors of memory module " + name, Value: n, WatchHigh: ptr(10.0)})
+			if len(parts) > 0 {
+				break
+			}
 		}
 	}
 	return all

@@ -116,22 +116,25 @@ func (h *Health) ataData(b, thresholds []byte) error {
 		}
 		switch id {
 		case attrReallocated:
-			h.Reallocated = ptr(raw & 0xffffffff)
+			h.Reallocated = counted(raw)
 		case attrPowerOnHours:
-			h.PowerOnHours = ptr(raw & 0xffffff) // some makers count minutes or seconds above
+			// Some makers count minutes or seconds above.
+			if hours := raw & 0xffffff; hours <= maxHours {
+				h.PowerOnHours = ptr(hours)
+			}
 		case attrUncorrectable:
-			h.Uncorrected = ptr(raw & 0xffffffff)
+			h.Uncorrected = counted(raw)
 		case attrPending, attrOffline:
-			if n := raw & 0xffffffff; h.Pending == nil || n > *h.Pending {
-				h.Pending = ptr(n)
+			if n := counted(raw); n != nil && (h.Pending == nil || *n > *h.Pending) {
+				h.Pending = n
 			}
 		case attrCRC:
-			h.CableErrors = ptr(raw & 0xffffffff)
+			h.CableErrors = counted(raw)
 		case attrTemperature:
-			h.Celsius = ptr(float64(int8(raw))) // the lowest octet; the others are extremes
+			h.Celsius = celsius(raw)
 		case attrAirflow:
 			if h.Celsius == nil {
-				h.Celsius = ptr(float64(int8(raw)))
+				h.Celsius = celsius(raw)
 			}
 		}
 	}
@@ -143,6 +146,32 @@ func (h *Health) ataData(b, thresholds []byte) error {
 	}
 	h.SelfTest = ataSelfTest(b[363])
 	return nil
+}
+
+const (
+	// maxCount is more than a disk that still works has of anything. Some makers
+	// keep something else in the numbers of attributes that most agree on.
+	maxCount = 1 << 20
+	// maxHours is thirty years; what is more was not counted in hours.
+	maxHours = 30 * 8766
+)
+
+// counted is the number in the lower four octets; nil for what is no count.
+func counted(raw int64) *int64 {
+	n := raw & 0xffffffff
+	if n > maxCount {
+		return nil
+	}
+	return &n
+}
+
+// celsius is the temperature in the lowest octet, the others are extremes; nil
+// where a disk has no sensor and says 0.
+func celsius(raw int64) *float64 {
+	if int8(raw) == 0 {
+		return nil
+	}
+	return ptr(float64(int8(raw)))
 }
 
 // ataSelfTest decodes the self-test execution status: result above, tenths
