@@ -1,6 +1,10 @@
 package clienttest
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"time"
+)
 
 // fetchmail is fetchmail's settings in testdata/fetchmailrc.
 type fetchmail struct {
@@ -74,4 +78,30 @@ func TestFetchmailPOP3(t *testing.T) {
 	run(fetchmail{Protocol: "pop3", Port: "pop3", Options: "fetchall nokeep"}, 0)
 	same(t, "before deletion", mail.list(t), "one", "two", "three", "two", "three", "four")
 	same(t, "the server's", p.list("INBOX"))
+}
+
+// TestFetchmailIdle has fetchmail wait in IDLE for mail that comes.
+func TestFetchmailIdle(t *testing.T) {
+	b := newBox(t)
+	p := b.peer()
+	b.deliverer()
+	mail := b.newMaildir("mail")
+	rc := b.config("fetchmailrc", fetchmail{Protocol: "imap", Port: "imaps", TLS: "ssl", Options: "idle"})
+	run := b.start("fetchmail", "--fetchmailrc", rc, "--nodetach", "--verbose")
+	var want []string
+	for _, subject := range []string{"one", "two", "three"} {
+		p.append("INBOX", subject)
+		want = append(want, subject)
+		for len(mail.list(t)) < len(want) {
+			select {
+			case <-run.done:
+				t.Fatalf("fetchmail ended before %q came:\n%s", subject, run.out.String())
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	same(t, "fetched", mail.list(t), want...)
+	if !strings.Contains(run.out.String(), "IDLE") {
+		t.Errorf("fetchmail did not use IDLE:\n%s", run.out.String())
+	}
 }

@@ -25,3 +25,9 @@ func TestOfflineIMAP(t *testing.T) {
 		})
 	}
 }
+
+func TestOfflineIMAPBusy(t *testing.T) {
+	b := newBox(t)
+	rc := b.config("offlineimaprc", struct{ Mechanism, UTF8 string }{"PLAIN", "yes"})
+	busyRound(t, b.peer(), func() *program { return b.start("offlineimap", "-c", rc, "-o") }, maildir(filepath.Join(b.Home, "mail", "INBOX")))
+}

@@ -3,6 +3,7 @@ package clienttest
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -189,4 +190,29 @@ func (p *peer) move(mailbox, subject, to string) {
 	p.t.Helper()
 	_, err := p.c.Move(p.find(mailbox, subject), to).Wait()
 	p.must(err)
+}
+
+// change makes a change at random: a message more, with this subject, a message
+// less, or other flags of one.
+func (p *peer) change(mailbox string, random *rand.Rand, subject string) {
+	p.t.Helper()
+	p.selectMailbox(mailbox)
+	found, err := p.c.UIDSearch(&imap.SearchCriteria{}, nil).Wait()
+	p.must(err)
+	uids := found.AllUIDs()
+	if len(uids) == 0 {
+		p.append(mailbox, subject)
+		return
+	}
+	one := imap.UIDSetNum(uids[random.IntN(len(uids))])
+	switch random.IntN(4) {
+	case 0, 1:
+		p.append(mailbox, subject)
+	case 2:
+		flags := imapFlags([]string{"", "F", "S", "FRS"}[random.IntN(4)])
+		p.must(p.c.Store(one, &imap.StoreFlags{Op: imap.StoreFlagsSet, Flags: flags}, nil).Close())
+	case 3:
+		p.must(p.c.Store(one, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: imapFlags("T")}, nil).Close())
+		p.must(p.c.UIDExpunge(one).Close())
+	}
 }

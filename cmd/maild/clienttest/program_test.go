@@ -92,25 +92,60 @@ func (b *box) run(name string, args ...string) string {
 // exit runs a client to its end and gives its exit code too.
 func (b *box) exit(name string, args ...string) (out string, code int) {
 	b.t.Helper()
+	return b.start(name, args...).wait()
+}
+
+// program is a client that runs.
+type program struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	ctx  context.Context
+	out  syncBuffer
+	done chan struct{} // closed when it has ended
+	err  error         // of its end
+}
+
+// start starts a client, which ends at its limit or with the test.
+func (b *box) start(name string, args ...string) *program {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), clientLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
+	p := &program{t: b.t, cmd: exec.CommandContext(ctx, filepath.Join(programs, name), args...), ctx: ctx, done: make(chan struct{})}
 	// The authority is named to OpenSSL here, and to the others in their
 	// configurations; nothing of the developer's own is used.
-	cmd.Env = []string{"HOME=" + b.Home, "PATH=" + programs, "LC_ALL=C.UTF-8", "TERM=dumb", "SSL_CERT_FILE=" + b.CA, "TMPDIR=" + b.Home}
-	cmd.Dir = b.Home
-	b.giveAway(cmd)
+	p.cmd.Env = []string{"HOME=" + b.Home, "PATH=" + programs, "LC_ALL=C.UTF-8", "TERM=dumb", "SSL_CERT_FILE=" + b.CA, "TMPDIR=" + b.Home}
+	p.cmd.Dir = b.Home
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	b.giveAway(p.cmd)
 	// A client that starts another and dies must not keep the test.
-	cmd.WaitDelay = time.Second
-	all, err := cmd.CombinedOutput()
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		cancel()
+		b.t.Fatalf("%v (scripts/host-packages.sh installs it)", err)
+	}
+	go func() {
+		defer cancel()
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	b.t.Cleanup(func() {
+		cancel()
+		<-p.done
+	})
+	return p
+}
+
+// wait waits for the client's end.
+func (p *program) wait() (out string, code int) {
+	p.t.Helper()
+	<-p.done
 	var ee *exec.ExitError
 	switch {
-	case ctx.Err() != nil:
-		b.t.Fatalf("%s %q: not done after %v\n%s", name, args, clientLimit, all)
-	case errors.As(err, &ee):
-		return string(all), ee.ExitCode()
-	case err != nil:
-		b.t.Fatalf("%s (scripts/host-packages.sh installs it): %v", name, err)
+	case errors.Is(p.ctx.Err(), context.DeadlineExceeded):
+		p.t.Fatalf("%q: not done after %v\n%s", p.cmd.Args, clientLimit, p.out.String())
+	case errors.As(p.err, &ee):
+		return p.out.String(), ee.ExitCode()
+	case p.err != nil:
+		p.t.Fatalf("%q: %v", p.cmd.Args, p.err)
 	}
-	return string(all), 0
+	return p.out.String(), 0
 }

@@ -1,7 +1,9 @@
 package clienttest
 
 import (
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,6 +69,37 @@ func syncRound(t *testing.T, p *peer, sync func(), folder func(mailbox string) m
 	}
 }
 
+// busyRound has a client sync, once and again, while another client keeps
+// changing the mailbox, and looks at what both have when that is over. start
+// starts a run.
+func busyRound(t *testing.T, p *peer, start func() *program, inbox maildir) {
+	t.Helper()
+	const runs = 2
+	p.append("INBOX", subjects(30)...)
+	random := rand.New(rand.NewPCG(1, 2))
+	added := 0
+	for range runs {
+		run := start()
+		for running := true; running; {
+			select {
+			case <-run.done:
+				running = false
+			default:
+				added++
+				p.change("INBOX", random, fmt.Sprintf("meanwhile %d", added))
+			}
+		}
+		run.wait() // some end with an error where a message vanishes before they fetch it
+	}
+	for range 2 {
+		if out, code := start().wait(); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, out)
+		}
+	}
+	want := p.list("INBOX")
+	same(t, fmt.Sprintf("the client's, after %d changes", added), inbox.list(t), want...)
+}
+
 func TestMbsync(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -87,4 +120,12 @@ func TestMbsync(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestMbsyncBusy(t *testing.T) {
+	b := newBox(t)
+	near := filepath.Join(b.Home, "mail")
+	b.mkdir(near)
+	rc := b.config("mbsyncrc", struct{ TLS, Port, Account string }{"IMAPS", "imaps", "PipelineDepth 50"})
+	busyRound(t, b.peer(), func() *program { return b.start("mbsync", "-c", rc, "--all") }, maildir(filepath.Join(near, "INBOX")))
 }
