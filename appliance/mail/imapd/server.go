@@ -54,6 +54,9 @@ type Config struct {
 	AppendLimit func() int64
 	// PerPerson is the most connections one person may have logged in; 0: DefaultPerPerson.
 	PerPerson int
+	// FactsMemory bounds the facts of messages kept in memory, bytes; it is the
+	// largest thing the server keeps. 0: DefaultFactsMemory.
+	FactsMemory int
 	// Version is told to clients that ask (RFC 2971).
 	Version string
 	Log     *slog.Logger
@@ -64,6 +67,8 @@ type Config struct {
 const (
 	// DefaultAppendLimit is the largest message taken: the SMTP server's default too.
 	DefaultAppendLimit = 50 << 20
+	// DefaultFactsMemory holds the facts of some 15,000 messages.
+	DefaultFactsMemory = 32 << 20
 	// DefaultPerPerson bounds one person's connections. Clients open one for
 	// each watched mailbox on each device; what is beyond this runs wild.
 	DefaultPerPerson = 1024
@@ -107,11 +112,6 @@ const (
 	loginLimit = 5
 )
 
-// factsCache bounds the facts of messages kept in memory, bytes: those of
-// some 20,000 messages. It is the largest thing the server keeps, and small on
-// a box of 2 GiB.
-const factsCache = 48 << 20
-
 // Server serves IMAP on any number of listeners.
 type Server struct {
 	cfg   Config
@@ -141,6 +141,9 @@ func New(cfg Config) *Server {
 	if cfg.PerPerson == 0 {
 		cfg.PerPerson = DefaultPerPerson
 	}
+	if cfg.FactsMemory == 0 {
+		cfg.FactsMemory = DefaultFactsMemory
+	}
 	if cfg.FailureDelay == 0 {
 		cfg.FailureDelay = failureDelay
 	}
@@ -148,7 +151,7 @@ func New(cfg Config) *Server {
 		cfg: cfg, log: cfg.Log, table: commands(),
 		wait: timeouts{login: loginTimeout, idle: idleTimeout, read: readTimeout, write: writeTimeout},
 		base: &session.Base{
-			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, factsCache), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
+			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, cfg.FactsMemory), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
 		},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

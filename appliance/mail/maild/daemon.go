@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -299,6 +300,19 @@ func (d *Daemon) sayGoodbye() {
 	all.Wait()
 }
 
+// Bounds of what IMAP keeps of messages in memory: enough for one large mailbox,
+// and no more than serves those that are in use at the same time.
+const (
+	leastFacts = 16 << 20
+	mostFacts  = 256 << 20
+	factsShare = 32 // of the limit of the heap: 32 MiB on a box of 2 GiB
+)
+
+// factsMemory follows the limit of the heap, and so the memory of the machine.
+func factsMemory() int {
+	return int(min(max(debug.SetMemoryLimit(-1)/factsShare, leastFacts), mostFacts)) // -1 only asks
+}
+
 // listen opens all ports or none.
 func (d *Daemon) listen() (err error) {
 	tlsConfig := d.certs.TLSConfig()
@@ -309,7 +323,7 @@ func (d *Daemon) listen() (err error) {
 	})
 	imap := imapd.New(imapd.Config{
 		Store: d.store, Accounts: d.people, Sharing: d.people, Index: d.index, TLS: tlsConfig, AllowPlaintext: d.allowPlaintext,
-		AppendLimit: d.maxSize, Version: d.cfg.Version, Log: d.log.With("part", "imap"),
+		AppendLimit: d.maxSize, FactsMemory: factsMemory(), Version: d.cfg.Version, Log: d.log.With("part", "imap"),
 	})
 	pop3 := pop3d.New(pop3d.Config{Store: d.store, Accounts: d.people, TLS: tlsConfig, AllowPlaintext: d.allowPlaintext, Log: d.log.With("part", "pop3")})
 	d.servers = []server{exchange, submission, imap, pop3}
