@@ -76,6 +76,7 @@ type fakeBox struct {
 	settings boxapi.Settings
 	tried    *boxapi.Network
 	reset    string
+	stick    string
 }
 
 func (f *fakeBox) Settings(context.Context) (*boxapi.Settings, error) {

@@ -14,7 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/firewall"
 	"pillarbox/appliance/box/machine"
@@ -66,7 +68,7 @@ func run() error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	m, err := machine.New(machine.Config{
 		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
-		Init: initapi.NewClient(initapi.Socket), Log: log,
+		Init: initapi.NewClient(initapi.Socket), Mail: mailapi.NewClient(mailapi.Socket), Health: healthapi.NewClient(healthapi.Socket), Log: log,
 		Announce: announced(),
 		Protect:  func() error { return firewall.Apply(firewall.Config{Services: services()}) },
 	})

@@ -90,6 +90,8 @@ func commands() []command {
 		{"events", "", "what happened last", events},
 		{"services", "", "the processes of the box", services},
 		{"log", "[--follow] [--grep TEXT] [--stored] [SERVICE]", "the latest lines of a service, or of all", log},
+		{"trace", "ID | MESSAGE-ID | ADDRESS", "what happened to a message, or to those of an address", traceMail},
+		{"support-bundle", "[--message ID] FILE | -", "write logs, health and settings without secrets, for whoever looks for a fault", supportBundle},
 		{"factory-reset", "HOSTNAME [--yes]", "restart the box and remove all settings and all mail", factoryReset},
 		{"poweroff", "", "switch the box off in order", powerOff},
 		{"reboot", "", "restart the box in order", reboot},

@@ -9,6 +9,8 @@
 //	POST /v1/network/keep  keeps the network that is being tried
 //	POST /v1/network/test  TestRequest in, NetworkTest out, within seconds
 //	GET  /v1/timezones  []string
+//	POST /v1/support        SupportRequest; the support bundle, a .tar.zst
+//	POST /v1/support/stick  SupportRequest; StickFile, the bundle on a USB stick
 //	POST /v1/factory-reset  ResetRequest; restarts the box and removes everything
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
@@ -17,6 +19,7 @@ package boxapi
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -41,6 +44,12 @@ type Service interface {
 	TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error)
 	// Timezones lists the names that Settings.Timezone may have.
 	Timezones(ctx context.Context) ([]string, error)
+	// SupportBundle writes logs, health and settings without secrets as a
+	// .tar.zst, for whoever looks for a fault.
+	SupportBundle(ctx context.Context, r SupportRequest, w io.Writer) error
+	// SupportToStick writes the bundle to the first USB stick with a FAT file
+	// system; not found where there is none.
+	SupportToStick(ctx context.Context, r SupportRequest) (*StickFile, error)
 	// FactoryReset removes all settings and all mail at the restart that it asks
 	// for. It is refused (invalid, field hostname) unless r names this box.
 	FactoryReset(ctx context.Context, r ResetRequest) error
@@ -194,6 +203,20 @@ type NetworkTest struct {
 	Test   string `json:"test"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"` // what was found, or the error
+}
+
+// SupportRequest says what a support bundle is about.
+type SupportRequest struct {
+	// Message is the ID or Message-ID of a message, or an address, whose trace
+	// is to be in it; empty: none.
+	Message string `json:"message,omitempty"`
+}
+
+// StickFile is a file that was written to a USB stick.
+type StickFile struct {
+	Stick string `json:"stick"` // as under /dev, such as sdb
+	Name  string `json:"name"`
+	Size  int64  `json:"size"` // octets
 }
 
 // ResetRequest says which box is to be emptied: nobody names another by mistake.

@@ -3,10 +3,12 @@ package boxapi
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http/httptest"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +40,15 @@ func (f *fake) TestNetwork(_ context.Context, r TestRequest) (*NetworkTest, erro
 }
 func (f *fake) FactoryReset(_ context.Context, r ResetRequest) error {
 	return wire.Invalid("hostname", "must be box, not %s", r.Hostname)
+}
+func (f *fake) SupportBundle(_ context.Context, r SupportRequest, w io.Writer) error {
+	if _, err := io.WriteString(w, "about "+r.Message); err != nil || r.Message != "broken" {
+		return err
+	}
+	return errors.New("the disk cannot be read")
+}
+func (f *fake) SupportToStick(context.Context, SupportRequest) (*StickFile, error) {
+	return &StickFile{Stick: "sdb", Name: "bundle", Size: 5}, nil
 }
 func (f *fake) KeepNetwork(context.Context) error { return wire.Conflict("nothing is being tried") }
 func (f *fake) PowerOff(_ context.Context, r StopRequest) error {
@@ -89,6 +100,14 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	check("time zones", tz, err, []string{"UTC"})
 	test, err := c.TestNetwork(ctx, TestRequest{Test: TestLink})
 	check("test", test, err, &NetworkTest{Test: TestLink, OK: true, Detail: "eth0"})
+	var bundle strings.Builder
+	check("bundle", nil, c.SupportBundle(ctx, SupportRequest{Message: "m"}, &bundle), nil)
+	check("bundle", bundle.String(), nil, "about m")
+	if err := c.SupportBundle(ctx, SupportRequest{Message: "broken"}, io.Discard); err == nil {
+		t.Error("a bundle that broke off is not told")
+	}
+	stick, err := c.SupportToStick(ctx, SupportRequest{})
+	check("stick", stick, err, &StickFile{Stick: "sdb", Name: "bundle", Size: 5})
 	check("poweroff", nil, c.PowerOff(ctx, StopRequest{Reason: "r"}), nil)
 	check("reboot", nil, c.Reboot(ctx, StopRequest{}), nil)
 	check("asked", f.asked, nil, []StopRequest{{Reason: "r"}, {}})

@@ -2,6 +2,9 @@ package boxapi
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 
 	"pillarbox/appliance/api/wire"
 )
@@ -52,6 +55,23 @@ func (c *Client) TryNetwork(ctx context.Context, n Network) error {
 func (c *Client) TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error) {
 	t := new(NetworkTest)
 	return t, c.wire.Post(ctx, "/v1/network/test", r, t)
+}
+
+func (c *Client) SupportBundle(ctx context.Context, r SupportRequest, w io.Writer) error {
+	body, err := c.wire.Stream(ctx, http.MethodPost, "/v1/support", r)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err := io.Copy(w, body); err != nil {
+		return fmt.Errorf("support bundle: %w", err)
+	}
+	return nil
+}
+
+func (c *Client) SupportToStick(ctx context.Context, r SupportRequest) (*StickFile, error) {
+	f := new(StickFile)
+	return f, c.wire.Post(ctx, "/v1/support/stick", r, f)
 }
 
 func (c *Client) FactoryReset(ctx context.Context, r ResetRequest) error {

@@ -1,6 +1,7 @@
 package boxapi
 
 import (
+	"io"
 	"net/http"
 
 	"pillarbox/appliance/api/wire"
@@ -41,6 +42,20 @@ func Handler(s Service) http.Handler {
 	}))
 	mux.Handle("GET /v1/timezones", wire.Handle(func(r *http.Request) (any, error) {
 		return s.Timezones(r.Context())
+	}))
+	mux.Handle("POST /v1/support", wire.Octets(func(r *http.Request, w io.Writer) error {
+		var in SupportRequest
+		if err := wire.DecodeOptional(r, &in); err != nil {
+			return err
+		}
+		return s.SupportBundle(r.Context(), in, w)
+	}))
+	mux.Handle("POST /v1/support/stick", wire.Handle(func(r *http.Request) (any, error) {
+		var in SupportRequest
+		if err := wire.DecodeOptional(r, &in); err != nil {
+			return nil, err
+		}
+		return s.SupportToStick(r.Context(), in)
 	}))
 	mux.Handle("POST /v1/factory-reset", wire.Handle(func(r *http.Request) (any, error) {
 		var in ResetRequest

@@ -162,6 +162,10 @@ func (c *Client) Events(ctx context.Context, limit int) ([]Event, error) {
 	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?limit="+strconv.Itoa(limit), nil)
 }
 
+func (c *Client) Trace(ctx context.Context, about string) ([]TracedMessage, error) {
+	return call[[]TracedMessage](ctx, c, http.MethodGet, "/v1/trace?about="+url.QueryEscape(about), nil)
+}
+
 func (c *Client) Probe(ctx context.Context) (*ProbeResult, error) {
 	return call[*ProbeResult](ctx, c, http.MethodPost, "/v1/probe", nil)
 }

@@ -103,6 +103,7 @@ func Handler(s Service) http.Handler {
 		}
 		return s.Events(r.Context(), limit)
 	})
+	handle("GET /v1/trace", func(r *http.Request) (any, error) { return s.Trace(r.Context(), r.FormValue("about")) })
 	handle("POST /v1/probe", func(r *http.Request) (any, error) { return s.Probe(r.Context()) })
 	mux.HandleFunc("POST /v1/check", func(w http.ResponseWriter, r *http.Request) { check(s, w, r) })
 	return mux

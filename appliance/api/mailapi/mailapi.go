@@ -33,6 +33,7 @@
 //	POST   /v1/admin/password                AdminPassword
 //	GET    /v1/certificate                   Certificate
 //	GET    /v1/events?limit=N                []Event, newest first
+//	GET    /v1/trace?about=TEXT              []TracedMessage, newest first
 //	POST   /v1/probe                         ProbeResult, within little more than a minute
 //	POST   /v1/check                         CheckRequest in, lines of CheckLine out as the check goes on
 //
@@ -107,6 +108,9 @@ type Service interface {
 	Certificate(ctx context.Context) (*Certificate, error)
 	// Events gives the latest events, newest first, at most limit (0: 100).
 	Events(ctx context.Context, limit int) ([]Event, error)
+	// Trace tells what happened to a message, by its ID or Message-ID, or to the
+	// latest hundred from or to an address. One that is not known is no error.
+	Trace(ctx context.Context, about string) ([]TracedMessage, error)
 	// Probe sends the box a test message, reads it back and removes it. That
 	// the message failed is no error but stands in the result.
 	Probe(ctx context.Context) (*ProbeResult, error)

@@ -121,6 +121,9 @@ func (f *fake) Events(_ context.Context, limit int) ([]Event, error) {
 	f.note("events ", limit)
 	return status.LastEvents, nil
 }
+func (f *fake) Trace(_ context.Context, about string) ([]TracedMessage, error) {
+	return []TracedMessage{{ID: about, Steps: []Step{{Kind: "accepted", Time: now}}}}, nil
+}
 func (f *fake) Probe(context.Context) (*ProbeResult, error) { return &probed, nil }
 
 func (f *fake) Check(_ context.Context, r CheckRequest, progress func(Progress)) (*CheckReport, error) {
@@ -201,6 +204,7 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	call(c.Certificate(ctx))("certificate", &Certificate{Names: []string{"x"}, NotAfter: now})
 	call(c.Events(ctx, 5))("events", status.LastEvents)
 	call(c.Probe(ctx))("probe", &probed)
+	call(c.Trace(ctx, "ann+x@example.org"))("trace", []TracedMessage{{ID: "ann+x@example.org", Steps: []Step{{Kind: "accepted", Time: now}}}})
 	asked(nil, "events 5")
 	asked(c.VerifyAdmin(ctx, AdminLogin{Password: "right"}), "events 5")
 

@@ -26,7 +26,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/clock"
@@ -65,7 +67,10 @@ type Config struct {
 	Owner     int    // uid and gid of maild; -1: nobody's (tests)
 	Version   string
 	Init      initapi.Service
-	Log       *slog.Logger
+	// Mail and Health are asked for the support bundle; nil: left out.
+	Mail   mailapi.Service
+	Health healthapi.Service
+	Log    *slog.Logger
 	// Protect puts up the firewall; nil: none (tests).
 	Protect func() error
 	// Announce are the services that the local network is told of.
@@ -80,12 +85,15 @@ type Manager struct {
 	network   Network
 	clock     *clock.Follower
 	netTimes  func() []string // time servers of leases
+	sticks    sync.Mutex      // held while a stick is mounted
 	mu        sync.Mutex
 	settings  boxapi.Settings
 	provision boxapi.Provision
 	trial     *trial // nil: no network is being tried
 	open      error  // why there is no firewall
 }
+
+var _ boxapi.Service = (*Manager)(nil)
 
 var _ boxapi.Service = (*Manager)(nil)
 

@@ -1,8 +1,10 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -36,10 +38,13 @@ func (f *fakeInit) Reboot(_ context.Context, r initapi.StopRequest) error {
 	return nil
 }
 
+func (f *fakeInit) Services(context.Context) ([]initapi.ServiceStatus, error) { return nil, nil }
+func (f *fakeInit) Events(context.Context) ([]initapi.Event, error)           { return nil, nil }
+
 func newTest(t *testing.T) (*Manager, string) {
 	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"etc/pillarbox", "state/maild", "esp", "usr/share/zoneinfo/Europe", "sys/block", "sys/class/dmi/id", "dev"} {
+	for _, dir := range []string{"etc/pillarbox", "state/maild", "state/log", "esp", "usr/share/zoneinfo/Europe", "sys/block", "sys/class/dmi/id", "dev"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -152,6 +157,31 @@ func TestProvisioningChangesWhatItNames(t *testing.T) {
 	}
 	if s, err := m.Status(t.Context()); err != nil || s.Provision.State != boxapi.ProvisionPending {
 		t.Errorf("%+v, %v", s.Provision, err)
+	}
+}
+
+func TestSupportBundle(t *testing.T) {
+	m, root := newTest(t)
+	write(t, root, "state/log/boxd.log", "a line\n")
+	var out bytes.Buffer
+	if err := m.SupportBundle(t.Context(), boxapi.SupportRequest{}, &out); err != nil || out.Len() == 0 {
+		t.Errorf("%d octets, %v", out.Len(), err)
+	}
+}
+
+// A file on a stick is whole or not there.
+func TestWriteFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bundle")
+	broken := errors.New("broken")
+	if _, err := writeFile(path, func(io.Writer) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	size, err := writeFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "12345"); return err })
+	if err != nil || size != 5 {
+		t.Errorf("%d octets, %v", size, err)
+	}
+	if _, err := writeFile(path, func(io.Writer) error { return nil }); err == nil {
+		t.Error("an older file was overwritten")
 	}
 }
 

@@ -87,37 +87,7 @@ func (m *Manager) eachSource(fn func(source string, raw []byte) error) error {
 	if m.cfg.Root != "/" {
 		return nil
 	}
-	disks, err := disk.Scan("/sys")
-	if err != nil {
-		return fmt.Errorf("disks: %w", err)
-	}
-	for _, d := range disks {
-		if !d.Removable {
-			continue
-		}
-		parts := d.Partitions
-		if len(parts) == 0 { // a stick formatted as a whole
-			parts = []disk.Partition{{Name: d.Name, Disk: d.Name, Size: d.Size}}
-		}
-		for _, p := range parts {
-			dir := "/run/stick"
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				return err
-			}
-			mount, err := disk.MountESP("/dev", p, dir) // any FAT, read-only
-			if err != nil {
-				continue // another file system
-			}
-			err = try("the stick "+d.Name, dir)
-			if uerr := mount.Unmount(); uerr != nil {
-				m.cfg.Log.Warn("a stick stays in use", "error", uerr)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return m.eachStick(func(name, dir string) error { return try("the stick "+name, dir) })
 }
 
 // take applies one file, unless it was applied before.

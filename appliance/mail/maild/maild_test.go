@@ -214,6 +214,18 @@ func TestFromSetupToMailbox(t *testing.T) {
 		}
 	}
 	check(r)
+	for about, want := range map[string]int{"ann@example.org": 1, "nobody@example.org": 0, "0123456789abcdef": 0} {
+		if list, err := r.Trace(t.Context(), about); err != nil || len(list) != want {
+			t.Errorf("trace of %s: %+v, %v, want %d messages", about, list, err, want)
+		}
+	}
+	list, err := r.Trace(t.Context(), "postmaster@")
+	if err != nil || len(list) != 1 || list[0].Steps[0].Kind != "accepted" || list[0].Steps[0].Recipients[0].Mailboxes != 1 {
+		t.Fatalf("trace: %+v, %v", list, err)
+	}
+	if same, err := r.Trace(t.Context(), list[0].ID); err != nil || len(same) != 1 || same[0].ID != list[0].ID {
+		t.Errorf("trace of %s: %+v, %v", list[0].ID, same, err)
+	}
 	idle := r.dialTLS("imaps")
 	idle.say("", "* OK")
 	r.stop()
