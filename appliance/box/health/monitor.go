@@ -45,6 +45,8 @@ type Config struct {
 	Log   *slog.Logger
 	// ReadDrive asks a disk; drive.Read where nil.
 	ReadDrive func(sys, name string) (*drive.Health, error)
+	// TestDrive lets a disk test itself; drive.StartSelfTest where nil.
+	TestDrive func(sys, name string, long bool) error
 }
 
 // Monitor reads, judges, remembers and tells. It is the healthapi.Service.
@@ -80,6 +82,9 @@ func New(cfg Config) (*Monitor, error) {
 	if cfg.ReadDrive == nil {
 		cfg.ReadDrive = drive.Read
 	}
+	if cfg.TestDrive == nil {
+		cfg.TestDrive = drive.StartSelfTest
+	}
 	dir := filepath.Join(cfg.State, "health")
 	history, err := OpenHistory(filepath.Join(dir, "history"))
 	if err != nil {
@@ -100,7 +105,7 @@ func New(cfg Config) (*Monitor, error) {
 	}
 	m := &Monitor{
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
-		judge: NewJudge(before, time.Now()), carriers: carriers{},
+		judge: NewJudge(before, time.Now()), carriers: carriers{map[string]bool{}, map[string]*errorCount{}},
 		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
 		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{}, changed: make(chan struct{}, 1),
 	}
@@ -147,7 +152,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		read  func(context.Context, time.Time)
 	}{
 		{quickEvery, m.quick}, {sensorEvery, m.sensors}, {sensorEvery, m.nvmes}, {sensorEvery, m.management},
-		{driveEvery, m.drives}, {trendEvery, m.trend},
+		{driveEvery, m.drives}, {driveEvery, m.selfTests}, {trendEvery, m.trend},
 	} {
 		all.Go(func() {
 			for {
@@ -213,7 +218,7 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 	if r, f, known := m.mailProbe.outcome(); known {
 		readings, found = append(readings, r), append(found, f)
 	}
-	r, f := m.carriers.read(m.path("sys"))
+	r, f := m.carriers.read(m.path("sys"), now)
 	readings, found = append(readings, r...), append(found, f...)
 	found = append(found, arrays(m.path("sys"))...)
 	found = append(found, m.kernel.read(now)...)

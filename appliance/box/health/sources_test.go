@@ -114,17 +114,89 @@ func TestLostLink(t *testing.T) {
 		"class/net/eth1/device/x": "", "class/net/eth1/carrier": "0",
 		"class/net/lo/carrier": "1",
 	})
-	c := carriers{}
-	r, f := c.read(sys)
-	if len(r) != 1 || r[0].Value != 7 || len(f) != 2 || f[0].level != healthapi.OK || f[1].level != healthapi.OK {
+	c := carriers{map[string]bool{}, map[string]*errorCount{}}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r, f := c.read(sys, now)
+	if len(r) != 1 || r[0].Value != 7 || len(f) != 4 {
 		t.Errorf("at first: %+v, %+v", r, f)
+	}
+	for _, one := range f {
+		if one.level != healthapi.OK {
+			t.Errorf("at first: %+v", one)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(sys, "class/net/eth0/carrier"), []byte("0\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, f = c.read(sys)
-	if f[0].level != healthapi.Bad || f[1].level != healthapi.OK || !strings.Contains(f[0].what, "eth0") {
+	_, f = c.read(sys, now)
+	if l := find(f, "network/eth0/link"); l.level != healthapi.Bad || !strings.Contains(l.what, "eth0") {
 		t.Errorf("with the cable out: %+v", f)
+	}
+	if l := find(f, "network/eth1/link"); l.level != healthapi.OK {
+		t.Errorf("a port that never had a link: %+v", f)
+	}
+}
+
+func TestDamagedFrames(t *testing.T) {
+	sys := tree(t, map[string]string{"class/net/eth0/device/x": "", "class/net/eth0/carrier": "1", "class/net/eth0/statistics/rx_errors": "0", "class/net/eth0/statistics/rx_dropped": "0"})
+	c := carriers{map[string]bool{}, map[string]*errorCount{}}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		after         time.Duration
+		errors, drops string
+		want          healthapi.Level
+	}{
+		{0, "5000", "0", healthapi.OK}, // from before healthd was started
+		{time.Minute, "5060", "99999", healthapi.OK},
+		{time.Minute, "5110", "99999", healthapi.Watch},
+		{errorsWithin, "5110", "99999", healthapi.Watch}, // it was within the last minutes
+		{errorsWithin, "5110", "99999", healthapi.OK},
+		{time.Minute, "3", "0", healthapi.OK}, // the driver was loaded again
+		{time.Minute, "104", "0", healthapi.Watch},
+	} {
+		for name, v := range map[string]string{"rx_errors": step.errors, "rx_dropped": step.drops} {
+			if err := os.WriteFile(filepath.Join(sys, "class/net/eth0/statistics", name), []byte(v+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(step.after)
+		_, found := c.read(sys, now)
+		if f := find(found, "network/eth0/errors"); f.level != step.want || (f.what == "") != (f.level == healthapi.OK) {
+			t.Errorf("%s errors: %+v", step.errors, f)
+		}
+	}
+}
+
+// The disks test themselves one night a week, at length once a month.
+func TestSelfTests(t *testing.T) {
+	var asked []string
+	m := monitor(t, Config{TestDrive: func(_, name string, long bool) error {
+		asked = append(asked, fmt.Sprint(name, " ", long))
+		if name == "sdb" {
+			return drive.ErrSilent
+		}
+		return nil
+	}})
+	for _, name := range []string{"sda", "sdb", "nvme0n1"} {
+		if err := os.MkdirAll(filepath.Join(m.cfg.Root, "sys/block", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		when time.Time
+		want string
+	}{
+		{time.Date(2026, 3, 7, testHour, 5, 0, 0, time.Local), ""}, // a Saturday
+		{time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local), ""},
+		{time.Date(2026, 3, 1, testHour, 5, 0, 0, time.Local), "nvme0n1 true, sda true, sdb true"},
+		{time.Date(2026, 3, 1, testHour, 15, 0, 0, time.Local), ""},
+		{time.Date(2026, 3, 8, testHour, 55, 0, 0, time.Local), "nvme0n1 false, sda false, sdb false"},
+	} {
+		asked = nil
+		m.selfTests(t.Context(), tt.when)
+		if got := strings.Join(asked, ", "); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.when, got, tt.want)
+		}
 	}
 }
 
@@ -260,7 +332,7 @@ func TestMachine(t *testing.T) {
 	if len(r) != 2 || r[0].Value != 96 || levelOf(r[0], healthapi.OK) != healthapi.Watch || r[1].Value != 1.25 {
 		t.Errorf("%+v", r)
 	}
-	if r := space("x", "test", t.TempDir()); len(r) != 2 || r[0].Value <= 0 || r[0].Value > 100 || r[1].Value <= 0 {
+	if r := space("x", "test", t.TempDir()); len(r) < 2 || len(r) > 3 || r[0].Value <= 0 || r[0].Value > 100 || r[1].Value <= 0 {
 		t.Errorf("%+v", r)
 	}
 	if r := space("x", "test", "/does/not/exist"); r != nil {

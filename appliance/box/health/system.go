@@ -29,10 +29,15 @@ func space(id, name, path string) []healthapi.Reading {
 	}
 	block := float64(st.Bsize)
 	used := float64(st.Blocks-st.Bfree) / float64(st.Blocks-st.Bfree+st.Bavail) * 100
-	return []healthapi.Reading{
+	all := []healthapi.Reading{
 		{ID: "space/" + id, Kind: healthapi.Percent, Name: "used space of the " + name + " volume", Value: used, WatchHigh: ptr(float64(spaceWatchPercent)), BadHigh: ptr(float64(spaceBadPercent))},
 		{ID: "space/" + id + "/free", Kind: healthapi.Octets, Name: "free space of the " + name + " volume", Value: float64(st.Bavail) * block},
 	}
+	if st.Files > 0 { // some file systems have no fixed number of files
+		used := float64(st.Files-st.Ffree) / float64(st.Files) * 100
+		all = append(all, healthapi.Reading{ID: "space/" + id + "/files", Kind: healthapi.Percent, Name: "used inodes of the " + name + " volume", Value: used, WatchHigh: ptr(float64(spaceWatchPercent)), BadHigh: ptr(float64(spaceBadPercent))})
+	}
+	return all
 }
 
 // machine reads memory and load from the proc file system at proc.

@@ -67,24 +67,6 @@ func (h *Health) askATA(f *os.File) error {
 	return nil
 }
 
-// StartSelfTest lets the disk test itself beside its work: two minutes for a
-// short one, hours for a long one.
-func StartSelfTest(name string, long bool) error {
-	f, err := os.OpenFile("/dev/"+name, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	kind := byte(1)
-	if long {
-		kind = 2
-	}
-	if _, err := sg(f, smart(smartExecute, kind, protoNoData, flagsStatus, 0), nil); err != nil {
-		return fmt.Errorf("%s: self-test: %w", name, err)
-	}
-	return nil
-}
-
 // ataData decodes the SMART data and thresholds (ACS-2 section 7.52.5).
 // thresholds may be nil.
 func (h *Health) ataData(b, thresholds []byte) error {

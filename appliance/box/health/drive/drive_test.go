@@ -151,6 +151,47 @@ func TestSCSI(t *testing.T) {
 	}
 }
 
+func TestSelfTests(t *testing.T) {
+	log := func(running, percent, result byte) []byte {
+		b := make([]byte, nvmeTestSize)
+		b[0], b[1], b[4] = running, percent, 0x10|result
+		return b
+	}
+	for _, tt := range []struct {
+		name string
+		log  []byte
+		want SelfTest
+	}{
+		{"never", log(0, 0, 0xf), SelfTest{}},
+		{"well", log(0, 0, 0), SelfTest{Known: true}},
+		{"running", log(1, 40, 0), SelfTest{Known: true, Running: true, Left: 6}},
+		{"stopped by a command", log(0, 0, 1), SelfTest{Known: true}},
+		{"failed", log(0, 0, 7), SelfTest{Known: true, Failed: true}},
+	} {
+		var h Health
+		if err := h.nvmeTest(tt.log); err != nil || h.SelfTest != tt.want {
+			t.Errorf("%s: %+v, %v", tt.name, h.SelfTest, err)
+		}
+	}
+	if err := new(Health).nvmeTest(nil); err == nil {
+		t.Error("a log cut short was taken")
+	}
+	for b, want := range map[byte]SelfTest{
+		0x00: {}, 0x20: {Known: true}, 0x2f: {Known: true, Running: true}, 0x41: {Known: true}, 0x47: {Known: true, Failed: true},
+	} {
+		var h Health
+		if h.scsiParameter(pageSelfTest, 1, make([]byte, 16)); h.SelfTest != (SelfTest{}) {
+			t.Errorf("a test that never was: %+v", h.SelfTest)
+		}
+		if h.scsiParameter(pageSelfTest, 1, append([]byte{b}, make([]byte, 15)...)); h.SelfTest != want {
+			t.Errorf("%#x: %+v, want %+v", b, h.SelfTest, want)
+		}
+		if h.scsiParameter(pageSelfTest, 2, append([]byte{0x47}, make([]byte, 15)...)); h.SelfTest != want {
+			t.Error("an older test counts")
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(attributes(0, [4]int64{5, 1, 1, 1}), thresholds([2]byte{5, 1}))
 	f.Add([]byte{0x0d, 0, 0, 6, 0, 0, 3, 2, 0, 41}, []byte{})

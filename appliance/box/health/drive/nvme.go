@@ -33,8 +33,9 @@ type nvmeCommand struct {
 	result                                         uint32
 }
 
+// nvmeAsk sends an admin command; data, which may be nil, takes what it answers.
 func nvmeAsk(f *os.File, opcode uint8, nsid, cdw10 uint32, data []byte) error {
-	c := nvmeCommand{opcode: opcode, nsid: nsid, addr: unsafe.Pointer(&data[0]), dataLen: uint32(len(data)), cdw10: cdw10, time: nvmeAskMillis}
+	c := nvmeCommand{opcode: opcode, nsid: nsid, addr: unsafe.Pointer(unsafe.SliceData(data)), dataLen: uint32(len(data)), cdw10: cdw10, time: nvmeAskMillis}
 	status, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), nvmeAdminCmd, uintptr(unsafe.Pointer(&c)))
 	switch {
 	case errno == unix.ENOTTY:
@@ -55,6 +56,12 @@ func (h *Health) askNVMe(f *os.File) error {
 	}
 	if err := h.nvmeLog(log); err != nil {
 		return err
+	}
+	test := make([]byte, nvmeTestSize)
+	if nvmeAsk(f, nvmeGetLog, nvmeAllSpaces, (nvmeTestSize/4-1)<<16|nvmeLogSelfTest, test) == nil {
+		if err := h.nvmeTest(test); err != nil {
+			return err
+		}
 	}
 	ident := make([]byte, nvmeIdentSize)
 	if nvmeAsk(f, nvmeIdentify, 0, 1, ident) == nil {

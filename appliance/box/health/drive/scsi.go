@@ -20,7 +20,7 @@ const (
 
 func (h *Health) askSCSI(f *os.File) error {
 	answered := false
-	for _, page := range []byte{pageExceptions, pageTemperature, pageReadErrors, pageWriteErrors, pageEndurance} {
+	for _, page := range []byte{pageExceptions, pageTemperature, pageReadErrors, pageWriteErrors, pageSelfTest, pageEndurance} {
 		data := make([]byte, logSize)
 		// LOG SENSE, current cumulative values.
 		cmd := []byte{0x4d, 0, 0x40 | page, 0, 0, 0, 0, logSize >> 8, logSize & 0xff, 0}
@@ -85,6 +85,8 @@ func (h *Health) scsiParameter(page byte, code uint16, v []byte) {
 			n += *h.Uncorrected
 		}
 		h.Uncorrected = ptr(n)
+	case page == pageSelfTest && code == 1:
+		h.scsiTest(v)
 	case page == pageEndurance && code == 1 && len(v) >= 4:
 		h.WearPercent = ptr(float64(v[3]))
 	}
