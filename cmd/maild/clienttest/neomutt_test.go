@@ -6,9 +6,17 @@ import (
 	"testing"
 )
 
+// neomutt is neomutt's settings in testdata/neomuttrc, yes or no but for the first.
+type neomutt struct {
+	Scheme    string // imaps, or imap for STARTTLS
+	Cache     string // keep headers and messages
+	Condstore string // ask for what changed since the headers were kept
+	Qresync   string // and for what vanished
+}
+
 // newNeomutt gives what runs neomutt on keys, written as neomutt's push has
 // them. The mailbox that it shows first is the INBOX.
-func (b *box) newNeomutt(settings any) func(keys ...string) {
+func (b *box) newNeomutt(settings neomutt) func(keys ...string) {
 	b.t.Helper()
 	b.mkdir(filepath.Join(b.Home, "cache", "headers"))
 	b.mkdir(filepath.Join(b.Home, "cache", "messages"))
@@ -35,22 +43,23 @@ func at(subject, keys string) string {
 
 func TestNeomutt(t *testing.T) {
 	for _, tt := range []struct {
-		name           string
-		Scheme, Resync string // Resync: yes to keep headers and ask for what changed since
+		name string
+		neomutt
 	}{
-		{"TLS, QRESYNC", "imaps", "yes"},
-		{"STARTTLS", "imap", "no"},
+		{"TLS, QRESYNC", neomutt{"imaps", "yes", "yes", "yes"}},
+		{"TLS, CONDSTORE", neomutt{"imaps", "yes", "yes", "no"}},
+		{"STARTTLS", neomutt{"imap", "no", "no", "no"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBox(t)
 			p := b.peer()
-			neomutt := b.newNeomutt(tt)
+			run := b.newNeomutt(tt.neomutt)
 			p.create("Work")
 			p.append("INBOX", "one", "two", "three S", "four FS", "five R", "six", "seven")
 			p.append("Work", "eight")
 
 			first := b.newMaildir("first")
-			neomutt(copyAll(first))
+			run(copyAll(first))
 			same(t, "first", first.list(t), "one", "two", "three S", "four FS", "five R", "six", "seven")
 
 			// It changes things; then another client does, while it has the
@@ -60,7 +69,7 @@ func TestNeomutt(t *testing.T) {
 			meanwhile := b.config("neomutt-meanwhile", nil)
 			new, second, work := b.newMaildir("new"), b.newMaildir("second"), b.newMaildir("work")
 			new.add(t, "made here")
-			neomutt(
+			run(
 				at("one", "<flag-message>"),
 				at("two", "<delete-message>"),
 				at("three", "<save-message>+Work<enter>"),
@@ -85,7 +94,7 @@ func TestNeomutt(t *testing.T) {
 			p.move("INBOX", "five", "Work")
 			p.append("INBOX", "nine F")
 			third := b.newMaildir("third")
-			neomutt(copyAll(third))
+			run(copyAll(third))
 			inbox = []string{"one RS", "seven RS", "made there S", "nine F"}
 			same(t, "third", third.list(t), inbox...)
 			same(t, "the server's INBOX", p.list("INBOX"), inbox...)

@@ -54,7 +54,7 @@ func TestOddMessages(t *testing.T) {
 		},
 		"neomutt": func(b *box) maildir {
 			to := b.newMaildir("mail")
-			b.newNeomutt(struct{ Scheme, Resync string }{"imaps", "yes"})(copyAll(to))
+			b.newNeomutt(neomutt{"imaps", "yes", "yes", "yes"})(copyAll(to))
 			return to
 		},
 		"getmail, IMAP": func(b *box) maildir {
