@@ -74,14 +74,14 @@ func (c *conn) cmdStatus(ctx context.Context, _ *call) error {
 	if err != nil {
 		return err
 	}
-	if items&statusHighestModSeq != 0 {
-		c.enableCondstore()
-	}
 	return c.writeStatus(ctx, name, box, items)
 }
 
 // writeStatus writes a STATUS response.
 func (c *conn) writeStatus(ctx context.Context, name string, box store.Mailbox, items statusItem) error {
+	if items&statusHighestModSeq != 0 {
+		c.enableCondstore() // RFC 7162 section 3.1
+	}
 	var deletedSize int64
 	if items&statusDeletedStorage != 0 && box.DeletedCount > 0 {
 		var err error

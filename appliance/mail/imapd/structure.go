@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"slices"
 	"strings"
 
 	"pillarbox/appliance/mail/imapd/imapwire"
@@ -80,7 +81,12 @@ func writeStructure(e *imapwire.Encoder, p *mimeindex.Part, extension bool) {
 		return
 	}
 	e.String(p.Type).SP().String(p.Subtype).SP()
-	writeParams(e, p.Params)
+	params := p.Params
+	if p.Is("text", "") && params.Text("charset") == "" && params.Get("charset") == "" {
+		// What is assumed without it is told (RFC 2046 section 4.1.2).
+		params = append(slices.Clip(params), mimeindex.Param{Name: "charset", Value: "us-ascii"})
+	}
+	writeParams(e, params)
 	e.SP().NString(p.ID).SP().NString(p.Description).SP().String(p.Encoding).SP().Num(uint64(p.BodySize))
 	switch {
 	case p.Embedded != nil && (e.UTF8 || strings.EqualFold(p.Subtype, "rfc822")):
