@@ -56,7 +56,7 @@ func TestNoRoom(t *testing.T) {
 	st := storetest.New(t)
 	w := &world{t: t, st: st, r: rand.New(rand.NewPCG(1, 2))}
 	w.account()
-	for n := range 10 {
+	for n := range 20 {
 		deliver(t, st, w.accounts[0], "INBOX", n, 5_000_000, store.Flags{})
 	}
 	_, file := take(t, st, "")

@@ -52,7 +52,7 @@
 // Every key is a table's number (one byte) and big-endian ids of 8 bytes; UIDs
 // and chunk numbers have 4. Every value begins with a version byte; integers
 // are varints, times seconds or milliseconds since 1970, strings have their
-// length before them. Values from 4 KiB on are in Badger's value log, all
+// length before them. Values from 2 KiB on are in Badger's value log, all
 // others in its tree.
 //
 //	01 name                          meta: "format" is the version of this layout, "global" ids and totals
