@@ -222,6 +222,10 @@ func TestLogsOnTheConsole(t *testing.T) {
 	d.choose("Logs")
 	d.choose("maild")
 	d.expect("menu-log")
+	d.keys("/", "LAST", "x", "backspace", "enter")
+	d.expect("menu-log-found")
+	d.keys("/", "esc")
+	d.expect("menu-log")
 	if strings.Contains(d.screen(), "\x1b") {
 		t.Error("an escape of a log line reached the terminal")
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -288,6 +289,10 @@ type text struct {
 	behind bool
 	// still is a text to be read from its beginning.
 	still bool
+	// searched is a text of which only lines with some text may be shown: find,
+	// which is being typed while typing.
+	searched, typing bool
+	find             string
 }
 
 func (m *model) openText(t *text) tea.Cmd {
@@ -316,8 +321,14 @@ func (t *text) update(m *model, msg tea.Msg) tea.Cmd {
 	if !ok {
 		return nil
 	}
+	if t.typing {
+		t.search(k)
+		return nil
+	}
 	page := max(1, m.height-5)
 	switch k.String() {
+	case "/":
+		t.typing = t.searched
 	case "esc", "left", "enter":
 		m.pop(1)
 	case "up":
@@ -336,9 +347,34 @@ func (t *text) update(m *model, msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// search takes a key while the text to find is typed.
+func (t *text) search(k tea.KeyPressMsg) {
+	switch k.String() {
+	case "enter":
+		t.typing = false
+	case "esc":
+		t.typing, t.find = false, ""
+	case "backspace":
+		if r := []rune(t.find); len(r) > 0 {
+			t.find = string(r[:len(r)-1])
+		}
+	default:
+		if len(t.find)+len(k.Text) <= maxFind {
+			t.find += k.Text
+		}
+	}
+}
+
+// maxFind bounds the text to find to what the line of keys shows.
+const maxFind = 40
+
 func (t *text) view(m *model, width, height int) (string, []string, string) {
 	var lines []string
+	find := strings.ToLower(t.find)
 	for _, l := range t.lines {
+		if !strings.Contains(strings.ToLower(l), find) {
+			continue
+		}
 		lines = append(lines, fold(l, width-2)...)
 	}
 	last := max(0, len(lines)-height)
@@ -352,6 +388,16 @@ func (t *text) view(m *model, width, height int) (string, []string, string) {
 	lines = lines[t.from:min(len(lines), t.from+height)]
 	for i, l := range lines {
 		lines[i] = " " + l
+	}
+	switch {
+	case t.typing:
+		return t.title, lines, m.c.T("Find: %s", t.find+"_")
+	case t.searched:
+		title := t.title
+		if t.find != "" {
+			title += "  /" + t.find
+		}
+		return title, lines, m.c.T("Page up, Page down: read   /: find   Esc: back")
 	}
 	return t.title, lines, m.c.T("Up, down, Page up, Page down: read   Esc: back")
 }

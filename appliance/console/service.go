@@ -134,12 +134,13 @@ func (m *model) logs() *list {
 			}
 			items = append(items, item{s.Name, detail, func() tea.Cmd { return m.openText(m.log(s.Name)) }})
 		}
+		items = append(items, item{T("The kernel"), "", func() tea.Cmd { return m.openText(m.log("kernel")) }})
 		return items, nil
 	}}
 }
 
 func (m *model) log(service string) *text {
-	return &text{title: m.c.T("Logs") + " " + service, load: func(ctx context.Context) ([]string, error) {
+	return &text{title: m.c.T("Logs") + " " + service, searched: true, load: func(ctx context.Context) ([]string, error) {
 		log, err := m.init.Log(ctx, service, linesOfLog)
 		lines := make([]string, 0, len(log))
 		for _, l := range log {
