@@ -18,6 +18,11 @@ const (
 	// characters take two seconds at 115200 baud.
 	drainWait = 3 * time.Second
 
+	// Levels of the kernel's messages, as its parameter loglevel has them: all
+	// errors, and nothing but the system's end.
+	kernelErrors = 4
+	kernelPanics = 1
+
 	// plain leaves whatever a full screen program set up: the alternate
 	// screen, hidden cursor, colours.
 	plain = "\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
@@ -31,9 +36,11 @@ type announcer struct {
 	early []string // said before there was a screen
 	quiet bool
 	done  sync.WaitGroup
+
+	kernel func(level int) // says from which level on the kernel writes to its consoles
 }
 
-func newAnnouncer() *announcer { return &announcer{} }
+func newAnnouncer() *announcer { return &announcer{kernel: setKernelLevel} }
 
 // open begins to write to the terminals at paths, with what was said before.
 func (a *announcer) open(paths []string) {
@@ -73,18 +80,28 @@ func (a *announcer) always(line string) {
 	a.send(line + "\r\n")
 }
 
-// hush leaves the screens to the console; loud takes them back.
+// hush leaves the screens to the console; loud takes them back. The kernel is
+// told the same: what it says of a disk that fails, many lines a second, would
+// run over the screen that says what to do about it, and is in its log.
 func (a *announcer) hush() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.quiet = true
+	a.kernel(kernelPanics)
 }
 
 func (a *announcer) loud() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.quiet = false
+	a.kernel(kernelErrors)
 	a.send(plain)
+}
+
+// setKernelLevel lets the kernel write to its consoles what is worse than level.
+func setKernelLevel(level int) {
+	// The level is the length; without the right, or in a test, it stays as it was.
+	_, _ = unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, level))
 }
 
 // send queues text; what finds no room in a backlog is dropped. a.mu is held.

@@ -28,12 +28,16 @@ var _ mailapi.Service = (*service)(nil)
 // Status tells how the mail service is.
 func (s *service) Status(ctx context.Context) (*mailapi.Status, error) {
 	d := s.d
+	// A store that has failed may not even tell its figures: that it has is
+	// worth more than they are.
+	accepting := d.store.Accepting()
+	failed := errors.Is(accepting, store.ErrReadOnly)
 	st, err := d.store.Stats(ctx)
-	if err != nil {
+	if err != nil && !failed {
 		return nil, refusal(err)
 	}
 	users, err := d.people.Users(ctx)
-	if err != nil {
+	if err != nil && !failed {
 		return nil, err
 	}
 	out := &mailapi.Status{
@@ -43,7 +47,7 @@ func (s *service) Status(ctx context.Context) (*mailapi.Status, error) {
 		Disk:       mailapi.Disk{Total: st.DiskTotal, Free: st.DiskFree, State: mailapi.DiskOK},
 		LastEvents: d.events.latest(statusEvents),
 	}
-	switch err := d.store.Accepting(); {
+	switch err := accepting; {
 	case errors.Is(err, store.ErrNoSpace):
 		out.Disk.State = mailapi.DiskFull
 		out.Problems = append(out.Problems, "The disk is nearly full: no new mail is taken until there is room.")

@@ -27,6 +27,9 @@ const formatVersion = 1
 // above it are not rewritten with each compaction.
 const valueThreshold = 2 << 10
 
+// endWait is what Badger gets to close once the store has failed.
+const endWait = time.Second
+
 // Options sets up a store. The zero value of each field is a sound default.
 type Options struct {
 	Log *slog.Logger
@@ -335,13 +338,33 @@ func (s *Store) Close() error {
 	s.hub.close()
 	s.dbMu.Lock()
 	defer s.dbMu.Unlock()
-	err := s.db.Close()
+	err := s.end(s.db.Close)
 	s.db = nil
 	s.codec.Close()
 	if err != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil
+}
+
+// end closes Badger by its method close. Badger tries for ever to write a table
+// out that the disk does not take: so once the store has failed, it is given
+// endWait, and then left to itself.
+func (s *Store) end(close func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- close() }()
+	t := time.NewTicker(endWait)
+	defer t.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-t.C:
+			if err := s.failure(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (s *Store) stopCommitter() {

@@ -72,10 +72,13 @@ func (s *Store) reopen() error {
 	defer s.dbMu.Unlock()
 	start := time.Now()
 	s.step("pause")
-	if err := s.db.Close(); err != nil {
+	if err := s.end(s.db.Close); err != nil {
 		s.fail(fmt.Errorf("closing for a pause: %w", err))
 	}
 	s.db = nil
+	if err := s.failure(); err != nil {
+		return err // what cannot be closed cannot be opened either
+	}
 	s.step("paused")
 	if err := s.openDB(); err != nil {
 		s.fail(err)
