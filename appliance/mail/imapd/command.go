@@ -156,12 +156,19 @@ func (c *conn) command() error {
 		if err := c.sync(ctx, !cl.noExpunge); err != nil {
 			return err
 		}
+		if cl.noExpunge && cl.code == "" && c.sel.Pending() {
+			cl.code = codeExpungeIssued
+		}
 	}
 	if c.log.Enabled(ctx, levelTrace) {
 		c.log.Log(ctx, levelTrace, "imap command", "name", cl.name, "uid", cl.uid, "took", time.Since(start), "error", err)
 	}
 	return c.tagged(cl, err)
 }
+
+// codeExpungeIssued says that messages are gone that could not be told of yet
+// (RFC 5530 section 3): a client learns of them by NOOP.
+const codeExpungeIssued = "EXPUNGEISSUED"
 
 // levelTrace is the level every command is logged at.
 const levelTrace = -8

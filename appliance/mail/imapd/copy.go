@@ -50,6 +50,9 @@ func (c *conn) cmdCopy(ctx context.Context, cl *call) error {
 		return tryCreate(err)
 	}
 	if len(res.From) == 0 {
+		if !cl.uid {
+			return no(codeExpungeIssued, "The messages are gone")
+		}
 		cl.text = "No messages copied"
 		return nil
 	}

@@ -47,17 +47,10 @@ func (c *conn) cmdFetch(ctx context.Context, cl *call) error {
 		c.writeVanishedEarlier(gone)
 	}
 	f := newFetcher(c, w)
-	missing, err := c.sel.Entries(ctx, spans, func(ms []session.Numbered) error { return f.batch(ctx, ms) })
-	if err != nil {
+	if err := c.sel.Entries(ctx, spans, func(ms []session.Numbered) error { return f.batch(ctx, ms) }); err != nil {
 		return err
 	}
-	if f.failed != nil {
-		return f.failed
-	}
-	if (missing || f.missing || c.sel.Pending()) && !cl.uid {
-		cl.code = "EXPUNGEISSUED" // RFC 5530 section 3
-	}
-	return nil
+	return f.failed
 }
 
 // fetcher writes the FETCH responses of one command.
@@ -65,14 +58,13 @@ type fetcher struct {
 	c    *conn
 	want *fetchWant
 
-	facts   bool             // facts are needed
-	load    store.FactsWant  // and of them these
-	marks   bool             // fetching sets \Seen
-	missing bool             // a message went meanwhile
-	failed  error            // the first message that could not be given whole
-	idx     *mimeindex.Index // of the message under way, once it is needed
-	body    store.Body       // likewise
-	ids     []store.BlobID
+	facts  bool             // facts are needed
+	load   store.FactsWant  // and of them these
+	marks  bool             // fetching sets \Seen
+	failed error            // the first message that could not be given whole
+	idx    *mimeindex.Index // of the message under way, once it is needed
+	body   store.Body       // likewise
+	ids    []store.BlobID
 }
 
 func newFetcher(c *conn, w *fetchWant) *fetcher {
@@ -261,7 +253,6 @@ func (f *fetcher) done() {
 func (f *fetcher) skip(m *session.Numbered, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		f.missing = true
 		return nil
 	case errors.Is(err, store.ErrDamaged):
 		if f.failed == nil {

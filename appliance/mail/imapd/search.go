@@ -90,9 +90,6 @@ func (c *conn) search(cl *call, p *searchParser, k *session.Criteria, ret *searc
 		}
 		return err
 	}
-	if c.sel.Pending() && !cl.uid {
-		cl.code = "EXPUNGEISSUED"
-	}
 	return nil
 }
 

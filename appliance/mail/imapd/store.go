@@ -132,8 +132,6 @@ func (c *conn) cmdStore(ctx context.Context, cl *call) error {
 	if len(res.Modified) > 0 {
 		cl.code = "MODIFIED " + c.setString(res.Modified, cl.uid)
 		cl.text = "Some messages have changed and were left alone"
-	} else if res.Missing && !cl.uid {
-		cl.code = "EXPUNGEISSUED"
 	}
 	return nil
 }

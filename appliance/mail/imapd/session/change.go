@@ -13,7 +13,6 @@ import (
 type Stored struct {
 	Changed  []Numbered  // new state of the messages that were found and allowed
 	Modified []store.UID // refused by UnchangedSince
-	Missing  bool        // messages of the view that are gone
 	// NewKeywords says that keywords came into use that the client does not know.
 	NewKeywords bool
 }
@@ -35,7 +34,6 @@ func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChang
 		return out, gone(err)
 	}
 	out.Modified = res.Modified
-	out.Missing = len(res.Changed)+len(res.Modified) < len(uids)
 	out.Changed = make([]Numbered, 0, len(res.Changed))
 	for _, e := range res.Changed {
 		out.Changed = append(out.Changed, Numbered{s.uids.Seq(e.UID), e})
@@ -146,7 +144,7 @@ func (s *Selected) ExpungeDeleted(ctx context.Context, set Spans) (store.ModSeq,
 		}
 	}
 	var uids []store.UID
-	if _, err := s.Entries(ctx, set, func(ms []Numbered) error {
+	if err := s.Entries(ctx, set, func(ms []Numbered) error {
 		for i := range ms {
 			if ms[i].Flags.System&store.Deleted != 0 {
 				uids = append(uids, ms[i].UID)
@@ -227,7 +225,7 @@ func (s *Selected) sinceUnknown(ctx context.Context, since store.ModSeq, known S
 			out.Vanished = append(out.Vanished, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(stop)})
 		}
 	}
-	_, err := s.Entries(ctx, clip(known, s.uids.Max()), func(ms []Numbered) error {
+	err := s.Entries(ctx, clip(known, s.uids.Max()), func(ms []Numbered) error {
 		for _, m := range ms {
 			if m.ModSeq > since {
 				out.Changed = append(out.Changed, m)

@@ -47,7 +47,7 @@ func (s *Selected) find(ctx context.Context, k *Criteria, progress func(done, to
 	var at []int
 	var ids []store.BlobID
 	var hit []bool
-	_, err := s.Entries(ctx, set, func(ms []Numbered) error {
+	return s.Entries(ctx, set, func(ms []Numbered) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -84,7 +84,6 @@ func (s *Selected) find(ctx context.Context, k *Criteria, progress func(done, to
 		}
 		return nil
 	})
-	return err
 }
 
 // examine decides on messages whose entries alone do not.

@@ -399,8 +399,8 @@ var errStop = errors.New("session: enough")
 
 // Entries calls fn with the messages of the set that are in the view and still
 // exist, ascending, some at a time; the slice is the callee's until it
-// returns. It reports whether messages of the view were missing.
-func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) error) (missing bool, err error) {
+// returns.
+func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) error) (err error) {
 	uids := make([]store.UID, 0, batch)
 	out := make([]Numbered, 0, batch)
 	flush := func() error {
@@ -411,7 +411,7 @@ func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) e
 		i := 0
 		take := func(e store.Entry) {
 			for i < len(uids) && uids[i] < e.UID {
-				i, missing = i+1, true
+				i++
 			}
 			if i < len(uids) && uids[i] == e.UID {
 				out = append(out, Numbered{s.uids.Seq(e.UID), e})
@@ -432,9 +432,6 @@ func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) e
 				take(e)
 			}
 		}
-		if i < len(uids) {
-			missing = true
-		}
 		uids = uids[:0]
 		if len(out) == 0 {
 			return nil
@@ -451,8 +448,8 @@ func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) e
 			return err == nil
 		})
 		if err != nil {
-			return missing, err
+			return err
 		}
 	}
-	return missing, flush()
+	return flush()
 }
