@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,12 +76,17 @@ type crashStep struct {
 	do   func(s *Store) error
 }
 
-func crashOptions() Options {
-	return Options{Small: true, UndeleteFor: -1, Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }}
+// crashClock is the clock of a run: it stands still but for the scenario.
+type crashClock struct{ ahead atomic.Int64 }
+
+func (c *crashClock) options() Options {
+	return Options{Small: true, UndeleteFor: time.Hour, Now: func() time.Time {
+		return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(time.Duration(c.ahead.Load()))
+	}}
 }
 
-// crashScenario goes once through all that writes to the disk in its own way.
-func crashScenario() []crashStep {
+// scenario goes once through all that writes to the disk in its own way.
+func (c *crashClock) scenario() []crashStep {
 	ctx := context.Background()
 	const first, second = AccountID(1), AccountID(2)
 	box := func(s *Store, name string) MailboxID {
@@ -145,14 +151,38 @@ func crashScenario() []crashStep {
 		}},
 		{"rename a tree", func(s *Store) error { return s.RenameMailbox(ctx, first, "Work", "Büro/Alt") }},
 		{"expunge", expunge(inbox, 1, 3, 6)},
+		{"undelete", func(s *Store) error {
+			var ids []ExpungedID
+			if err := s.Expunged(ctx, first, time.Time{}, func(x Expunged) error {
+				if x.ID.UID != 6 {
+					ids = append(ids, x.ID)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+			_, err := s.Undelete(ctx, first, ids, "", false)
+			return err
+		}},
+		{"back up", func(s *Store) error {
+			p := s.Snapshot()
+			defer p.Close()
+			if err := p.Head(ctx, 0, func(_, _ []byte) error { return nil }); err != nil {
+				return err
+			}
+			return s.MarkBackup(ctx, BackupMark{ID: "first", Version: p.Version(), At: s.now()})
+		}},
 		{"queue", func(s *Store) error { return s.QueueUpdate(ctx, QueueChange{ID: 1}) }},
 		{"delete a mailbox", func(s *Store) error { return s.DeleteMailbox(ctx, first, "Archive") }},
 		{"clear away", func(s *Store) error { return s.Sweep(ctx) }},
 		{"give space back", func(s *Store) error { return s.Reclaim(ctx) }},
 		{"deliver again", mail(4, 600<<10, Placement{Account: first})},
 		{"delete an account", func(s *Store) error { return s.DeleteAccount(ctx, second, nil) }},
-		{"expunge all", expunge(inbox, 2, 7, 8, 9, 10)},
-		{"clear away again", func(s *Store) error { return s.Sweep(ctx) }},
+		{"expunge all", expunge(inbox, 2, 7, 8, 9, 10, 11, 12)},
+		{"clear away what is no longer kept", func(s *Store) error {
+			c.ahead.Add(int64(2 * time.Hour))
+			return s.Sweep(ctx)
+		}},
 		{"give space back again", func(s *Store) error { return s.Reclaim(ctx) }},
 		{"close", (*Store).Close},
 	}
@@ -164,11 +194,12 @@ func crashChild(dir string) error {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
-	s, err := Open(context.Background(), dir, crashOptions())
+	var clock crashClock
+	s, err := Open(context.Background(), dir, clock.options())
 	if err != nil {
 		return err
 	}
-	for i, step := range crashScenario() {
+	for i, step := range clock.scenario() {
 		if err := step.do(s); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
@@ -206,12 +237,13 @@ func TestCrashAtEachStep(t *testing.T) {
 
 // crashWanted tells how the store should be after each step, and before all.
 func crashWanted(t *testing.T) []string {
-	s, err := Open(context.Background(), t.TempDir(), crashOptions())
+	var clock crashClock
+	s, err := Open(context.Background(), t.TempDir(), clock.options())
 	if err != nil {
 		t.Fatal(err)
 	}
 	wanted := []string{dump(t, s)}
-	for _, step := range crashScenario() {
+	for _, step := range clock.scenario() {
 		if step.name == "close" {
 			wanted = append(wanted, wanted[len(wanted)-1])
 		}
@@ -325,7 +357,7 @@ func (im crashImage) verify(t *testing.T, wanted []string) {
 		t.Error(err)
 		return
 	}
-	s, err := Open(context.Background(), dir, crashOptions())
+	s, err := Open(context.Background(), dir, new(crashClock).options())
 	if err != nil {
 		t.Errorf("%s: %v", where, err)
 		return
@@ -381,6 +413,14 @@ func dump(t *testing.T, s *Store) string {
 				return nil
 			}))
 		}
+	}
+	for _, a := range accounts {
+		fail(s.Expunged(ctx, a, time.Time{}, func(x Expunged) error { fmt.Fprintf(&b, "expunged %d %+v\n", a, x); return nil }))
+	}
+	marks, err := s.BackupMarks(ctx)
+	fail(err)
+	for _, m := range marks {
+		fmt.Fprintf(&b, "backup %s at %v\n", m.ID, m.At)
 	}
 	fail(s.QueueList(ctx, 0, func(q QueueEntry) error { fmt.Fprintf(&b, "queue %+v\n", q); return nil }))
 	fail(s.Docs(ctx, TableTrace, "", "", func(d Doc) error { fmt.Fprintf(&b, "trace %s %s\n", d.Key, d.Value); return nil }))
