@@ -172,11 +172,10 @@ func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
 	if err != nil {
 		return err
 	}
-	if a.SmartHost != "" {
-		c := mailapi.SettingsChange{SmartHost: &a.SmartHost, SmartHostUser: &a.SmartHostUser, SmartHostPassword: &a.SmartHostPassword}
-		if _, err := s.Mail.ChangeSettings(ctx, c); err != nil {
-			return refused(err)
-		}
+	// Without a smart host too: a try before may have got this far with one.
+	c := mailapi.SettingsChange{SmartHost: &a.SmartHost, SmartHostUser: &a.SmartHostUser, SmartHostPassword: &a.SmartHostPassword}
+	if _, err := s.Mail.ChangeSettings(ctx, c); err != nil {
+		return refused(err)
 	}
 	return refused(s.Mail.Setup(ctx, mailapi.Setup{
 		Hostname: a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
