@@ -49,6 +49,7 @@ func (m *model) menu() *list {
 		{T("Certificate"), "", func() tea.Cmd { return m.openText(m.certificate()) }},
 		{T("Health"), "", func() tea.Cmd { return m.open(m.healthList()) }},
 		{T("Logs"), "", func() tea.Cmd { return m.open(m.logs()) }},
+		{T("Backup to a USB stick"), "", func() tea.Cmd { return m.open(m.backups()) }},
 		{T("Support bundle to a USB stick"), "", m.openSupport},
 		{T("Check the mail store"), "", m.openCheck},
 		{T("Administrator's password"), "", m.openAdminPassword},

@@ -77,6 +77,8 @@ type fakeBox struct {
 	tried    *boxapi.Network
 	reset    string
 	stick    string
+	backups  []boxapi.StickFile
+	restored string
 }
 
 func (f *fakeBox) Settings(context.Context) (*boxapi.Settings, error) {

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -21,8 +23,13 @@ type then func() tea.Cmd
 
 // ask runs job beside the screen and what it returns on the model.
 func (m *model) ask(job func(ctx context.Context) then) tea.Cmd {
+	return m.askWithin(setUpTime, job)
+}
+
+// askWithin is ask for a job that may take longer.
+func (m *model) askWithin(limit time.Duration, job func(ctx context.Context) then) tea.Cmd {
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, setUpTime)
+		ctx, cancel := context.WithTimeout(m.ctx, limit)
 		defer cancel()
 		return job(ctx)
 	}
@@ -151,6 +158,8 @@ type form struct {
 	focus                int // len(fields) is the button
 	// submit does it. A *FieldError marks its field.
 	submit func(ctx context.Context) error
+	// within bounds submit; setUpTime where 0.
+	within time.Duration
 	// done is what to do after it went well; nil goes back by one.
 	done func() tea.Cmd
 	busy bool
@@ -223,7 +232,7 @@ func (f *form) send(m *model) tea.Cmd {
 		}
 	}
 	f.busy, f.err = true, ""
-	return m.ask(func(ctx context.Context) then {
+	return m.askWithin(cmp.Or(f.within, setUpTime), func(ctx context.Context) then {
 		err := f.submit(ctx)
 		return func() tea.Cmd {
 			f.busy = false

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -10,7 +9,6 @@ import (
 
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/mailapi"
-	"pillarbox/appliance/api/wire"
 )
 
 // openSupport writes a support bundle to a stick.
@@ -23,10 +21,10 @@ func (m *model) openSupport() tea.Cmd {
 		intro: T("Logs, health and settings in one file, for whoever looks for a fault. No mail and no password is in it, but addresses are. Plug in a stick formatted with FAT."),
 		submit: func(ctx context.Context) (err error) {
 			file, err = m.box.SupportToStick(ctx, boxapi.SupportRequest{Message: message.value()})
-			if we := (*wire.Error)(nil); errors.As(err, &we) && we.Code == wire.CodeNotFound {
-				return errors.New(T("There is no USB stick with a FAT file system in the box."))
+			if err != nil {
+				return m.stickTrouble(err)
 			}
-			return err
+			return nil
 		},
 		done: func() tea.Cmd {
 			return m.back(T("%s (%s) is on the stick; pull it out.", file.Name, octets(file.Size)))()

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pillarbox/appliance/api/backupapi"
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
@@ -68,7 +69,7 @@ func run() error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	m, err := machine.New(machine.Config{
 		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
-		Init: initapi.NewClient(initapi.Socket), Mail: mailapi.NewClient(mailapi.Socket), Health: healthapi.NewClient(healthapi.Socket), Log: log,
+		Init: initapi.NewClient(initapi.Socket), Mail: mailapi.NewClient(mailapi.Socket), Health: healthapi.NewClient(healthapi.Socket), Backup: backupapi.NewClient(mailapi.Socket), Log: log,
 		Announce: announced(),
 		Protect:  func() error { return firewall.Apply(firewall.Config{Services: services()}) },
 	})

@@ -11,6 +11,9 @@
 //	GET  /v1/timezones  []string
 //	POST /v1/support        SupportRequest; the support bundle, a .tar.zst
 //	POST /v1/support/stick  SupportRequest; StickFile, the bundle on a USB stick
+//	POST /v1/stick/backup   StickFile; a full backup of all mail on a USB stick
+//	GET  /v1/stick/backups  []StickFile, newest first
+//	POST /v1/stick/restore  RestoreRequest; replaces all mail by that of a backup
 //	POST /v1/factory-reset  ResetRequest; restarts the box and removes everything
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
@@ -50,6 +53,13 @@ type Service interface {
 	// SupportToStick writes the bundle to the first USB stick with a FAT file
 	// system; not found where there is none.
 	SupportToStick(ctx context.Context, r SupportRequest) (*StickFile, error)
+	// BackupToStick writes a full backup, not encrypted, to a USB stick while
+	// mail goes on. It takes as long as the stick needs.
+	BackupToStick(ctx context.Context) (*StickFile, error)
+	StickBackups(ctx context.Context) ([]StickFile, error)
+	// RestoreFromStick replaces all mail and all mailboxes by those of a
+	// backup; it is refused (invalid, field hostname) unless r names this box.
+	RestoreFromStick(ctx context.Context, r RestoreRequest) error
 	// FactoryReset removes all settings and all mail at the restart that it asks
 	// for. It is refused (invalid, field hostname) unless r names this box.
 	FactoryReset(ctx context.Context, r ResetRequest) error
@@ -214,9 +224,16 @@ type SupportRequest struct {
 
 // StickFile is a file that was written to a USB stick.
 type StickFile struct {
-	Stick string `json:"stick"` // as under /dev, such as sdb
-	Name  string `json:"name"`
-	Size  int64  `json:"size"` // octets
+	Stick   string    `json:"stick"` // as under /dev, such as sdb
+	Name    string    `json:"name"`
+	Size    int64     `json:"size"` // octets
+	Written time.Time `json:"written,omitzero"`
+}
+
+// RestoreRequest names a backup, and the box whose mail it is to replace.
+type RestoreRequest struct {
+	Hostname string    `json:"hostname"`
+	File     StickFile `json:"file"`
 }
 
 // ResetRequest says which box is to be emptied: nobody names another by mistake.

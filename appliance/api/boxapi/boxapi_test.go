@@ -50,6 +50,13 @@ func (f *fake) SupportBundle(_ context.Context, r SupportRequest, w io.Writer) e
 func (f *fake) SupportToStick(context.Context, SupportRequest) (*StickFile, error) {
 	return &StickFile{Stick: "sdb", Name: "bundle", Size: 5}, nil
 }
+func (f *fake) BackupToStick(context.Context) (*StickFile, error) { return &StickFile{Name: "b"}, nil }
+func (f *fake) StickBackups(context.Context) ([]StickFile, error) {
+	return []StickFile{{Name: "b"}}, nil
+}
+func (f *fake) RestoreFromStick(_ context.Context, r RestoreRequest) error {
+	return wire.Invalid("hostname", "must be box, not %s", r.Hostname)
+}
 func (f *fake) KeepNetwork(context.Context) error { return wire.Conflict("nothing is being tried") }
 func (f *fake) PowerOff(_ context.Context, r StopRequest) error {
 	f.asked = append(f.asked, r)
@@ -108,11 +115,18 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	}
 	stick, err := c.SupportToStick(ctx, SupportRequest{})
 	check("stick", stick, err, &StickFile{Stick: "sdb", Name: "bundle", Size: 5})
+	stick, err = c.BackupToStick(ctx)
+	check("backup", stick, err, &StickFile{Name: "b"})
+	list, err := c.StickBackups(ctx)
+	check("backups", list, err, []StickFile{{Name: "b"}})
 	check("poweroff", nil, c.PowerOff(ctx, StopRequest{Reason: "r"}), nil)
 	check("reboot", nil, c.Reboot(ctx, StopRequest{}), nil)
 	check("asked", f.asked, nil, []StopRequest{{Reason: "r"}, {}})
 
 	var e *wire.Error
+	if err := c.RestoreFromStick(ctx, RestoreRequest{Hostname: "other"}); !errors.As(err, &e) || e.Field != "hostname" {
+		t.Errorf("restore to another box: %v", err)
+	}
 	if err := c.FactoryReset(ctx, ResetRequest{Hostname: "other"}); !errors.As(err, &e) || e.Field != "hostname" {
 		t.Errorf("reset of another box: %v", err)
 	}

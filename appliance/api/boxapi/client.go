@@ -74,6 +74,20 @@ func (c *Client) SupportToStick(ctx context.Context, r SupportRequest) (*StickFi
 	return f, c.wire.Post(ctx, "/v1/support/stick", r, f)
 }
 
+func (c *Client) BackupToStick(ctx context.Context) (*StickFile, error) {
+	f := new(StickFile)
+	return f, c.wire.Post(ctx, "/v1/stick/backup", nil, f)
+}
+
+func (c *Client) StickBackups(ctx context.Context) (list []StickFile, err error) {
+	err = c.wire.Get(ctx, "/v1/stick/backups", &list)
+	return list, err
+}
+
+func (c *Client) RestoreFromStick(ctx context.Context, r RestoreRequest) error {
+	return c.wire.Post(ctx, "/v1/stick/restore", r, nil)
+}
+
 func (c *Client) FactoryReset(ctx context.Context, r ResetRequest) error {
 	return c.wire.Post(ctx, "/v1/factory-reset", r, nil)
 }

@@ -57,6 +57,19 @@ func Handler(s Service) http.Handler {
 		}
 		return s.SupportToStick(r.Context(), in)
 	}))
+	mux.Handle("POST /v1/stick/backup", wire.Handle(func(r *http.Request) (any, error) {
+		return s.BackupToStick(r.Context())
+	}))
+	mux.Handle("GET /v1/stick/backups", wire.Handle(func(r *http.Request) (any, error) {
+		return s.StickBackups(r.Context())
+	}))
+	mux.Handle("POST /v1/stick/restore", wire.Handle(func(r *http.Request) (any, error) {
+		var in RestoreRequest
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return nil, s.RestoreFromStick(r.Context(), in)
+	}))
 	mux.Handle("POST /v1/factory-reset", wire.Handle(func(r *http.Request) (any, error) {
 		var in ResetRequest
 		if err := wire.Decode(r, &in); err != nil {

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pillarbox/appliance/api/backupapi"
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
@@ -70,6 +71,8 @@ type Config struct {
 	// Mail and Health are asked for the support bundle; nil: left out.
 	Mail   mailapi.Service
 	Health healthapi.Service
+	// Backup makes and takes backups on sticks; nil: none.
+	Backup backupapi.Service
 	Log    *slog.Logger
 	// Protect puts up the firewall; nil: none (tests).
 	Protect func() error

@@ -185,6 +185,31 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
+func TestNamesOfBackups(t *testing.T) {
+	for name, want := range map[string]bool{
+		"pillarbox-backup-mail-20260304-102030.pbx": true, "pillarbox-backup-../../x.pbx": false, "../pillarbox-backup-x.pbx": false, "holiday.jpg": false, "": false,
+	} {
+		if isBackup(name) != want {
+			t.Errorf("%q is a backup: %v", name, !want)
+		}
+	}
+	if got := stampOf("pillarbox-backup-mail-20260304-102030.pbx"); got != "20260304-102030" {
+		t.Errorf("the time is %q", got)
+	}
+}
+
+func TestRestoreNeedsTheName(t *testing.T) {
+	m, _ := newTest(t)
+	file := boxapi.StickFile{Stick: "sdb", Name: "pillarbox-backup-mail-20260304-102030.pbx"}
+	var we *wire.Error
+	if err := m.RestoreFromStick(t.Context(), boxapi.RestoreRequest{Hostname: "mail.example.org", File: file}); !errors.As(err, &we) || we.Field != "hostname" {
+		t.Errorf("another box's name: %v", err)
+	}
+	if err := m.RestoreFromStick(t.Context(), boxapi.RestoreRequest{Hostname: "pillarbox", File: boxapi.StickFile{Name: "../x"}}); !errors.As(err, &we) || we.Code != wire.CodeNotFound {
+		t.Errorf("another file: %v", err)
+	}
+}
+
 func TestFactoryReset(t *testing.T) {
 	m, root := newTest(t)
 	var we *wire.Error
