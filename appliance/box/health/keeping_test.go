@@ -340,3 +340,18 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// What is well again before anybody could be told is told as that.
+func TestMessengerOvertaken(t *testing.T) {
+	addr, messages := sink(t)
+	m := &Messenger{File: filepath.Join(t.TempDir(), "waiting.json"), SMTP: "127.0.0.1:1", Settings: func() healthapi.Settings { return healthapi.Settings{} }, Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m.Tell(now, []Change{change("disk", healthapi.Bad, healthapi.OK, "The disk is full.")})
+	m.Work(t.Context(), now.Add(gather))
+	m.Tell(now.Add(gather), []Change{change("disk", healthapi.OK, healthapi.Bad, "The disk is full.")})
+	m.SMTP = addr
+	m.Work(t.Context(), now.Add(gather+retryEvery))
+	if got := <-messages; !strings.Contains(got, "WELL AGAIN") || strings.Contains(got, "LOOK NOW") {
+		t.Errorf("got\n%s", got)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/smtp"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func (m *Messenger) Tell(now time.Time, changes []Change) {
 		m.told, m.held = map[string]time.Time{}, map[string]Change{}
 	}
 	for _, c := range changes {
-		if last, ok := m.told[c.State.ID]; ok && now.Sub(last) < floodGap {
+		if last, ok := m.told[c.State.ID]; ok && now.Sub(last) < floodGap && !m.waits(c.State.ID) {
 			// Only how it ends up matters: the first Was, the last State.
 			if h, ok := m.held[c.State.ID]; ok {
 				c.Was = h.Was
@@ -98,6 +99,12 @@ func (m *Messenger) Tell(now time.Time, changes []Change) {
 		}
 		m.take(now, c)
 	}
+}
+
+// waits reports whether a state is to be told that has changed again: then the
+// message tells how it ended up.
+func (m *Messenger) waits(id string) bool {
+	return slices.ContainsFunc(m.waiting, func(c Change) bool { return c.State.ID == id })
 }
 
 func (m *Messenger) take(now time.Time, c Change) {
