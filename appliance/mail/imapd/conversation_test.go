@@ -293,6 +293,15 @@ func play(t *testing.T, file string) {
 			case word == "@load":
 				f := strings.Fields(arg)
 				b.load(f[0], f[1], readFile(t, f[2]))
+			case word == "@quota": // limits: bytes, messages
+				var who string
+				var q store.Quota
+				if _, err := fmt.Sscan(arg, &who, &q.LimitBytes, &q.LimitMessages); err != nil {
+					t.Fatalf("%s: %v", where, err)
+				}
+				if err := b.store.SetQuota(context.Background(), b.people.ids[who], q); err != nil {
+					t.Fatalf("%s: %v", where, err)
+				}
 			case word == "@notplain":
 			default:
 				t.Fatalf("%s: unknown %s", where, word)

@@ -9,7 +9,9 @@ import (
 )
 
 // Quota (RFC 9208). Each account is one quota root; a person's own is named
-// "", that of somebody whose mailboxes they share by the owner's address.
+// "", that of somebody whose mailboxes they share by the owner's address. An
+// account without a limit is none: a QUOTA response has one resource at least
+// (RFC 9208 section 7, quota-list).
 
 // cmdGetQuota answers GETQUOTA (RFC 9208 section 4.1.1).
 func (c *conn) cmdGetQuota(ctx context.Context, _ *call) error {
@@ -18,11 +20,16 @@ func (c *conn) cmdGetQuota(ctx context.Context, _ *call) error {
 	if err := c.dec.End(); err != nil {
 		return err
 	}
-	if root != "" {
+	q, err := c.srv.cfg.Store.Quota(ctx, c.user.Account)
+	if err != nil {
+		return err
+	}
+	if root != "" || !limited(q) {
 		// The use of another's account is told with their mailboxes only.
 		return no(imap.ResponseCodeNonExistent, "No such quota root")
 	}
-	return c.writeQuota(ctx, root, c.user.Account)
+	c.writeQuota(root, q)
+	return nil
 }
 
 // cmdGetQuotaRoot answers GETQUOTAROOT (RFC 9208 section 4.1.2).
@@ -39,9 +46,19 @@ func (c *conn) cmdGetQuotaRoot(ctx context.Context, _ *call) error {
 	if err != nil {
 		return err
 	}
+	q, err := c.srv.cfg.Store.Quota(ctx, box.Account)
+	if err != nil {
+		return err
+	}
+	c.enc.Raw("* QUOTAROOT ").Mailbox(name)
+	if !limited(q) {
+		c.enc.End()
+		return nil
+	}
 	root := c.user.QuotaRoot(box)
-	c.enc.Raw("* QUOTAROOT ").Mailbox(name).SP().AString(root).End()
-	return c.writeQuota(ctx, root, box.Account)
+	c.enc.SP().AString(root).End()
+	c.writeQuota(root, q)
+	return nil
 }
 
 // cmdSetQuota answers SETQUOTA (RFC 9208 section 4.1.3): limits are set by
@@ -62,11 +79,7 @@ func (c *conn) cmdSetQuota(_ context.Context, _ *call) error {
 }
 
 // writeQuota writes a QUOTA response; resources without a limit are not in it.
-func (c *conn) writeQuota(ctx context.Context, root string, id store.AccountID) error {
-	q, err := c.srv.cfg.Store.Quota(ctx, id)
-	if err != nil {
-		return err
-	}
+func (c *conn) writeQuota(root string, q store.Quota) {
 	c.enc.Raw("* QUOTA ").AString(root).Raw(" (")
 	if q.LimitBytes > 0 {
 		// RFC 9208 section 5.1: in units of 1024 octets
@@ -79,7 +92,8 @@ func (c *conn) writeQuota(ctx context.Context, root string, id store.AccountID) 
 		c.enc.Raw("MESSAGE ").Num(uint64(max(q.Messages, 0))).SP().Num(uint64(q.LimitMessages))
 	}
 	c.enc.Byte(')').End()
-	return nil
 }
+
+func limited(q store.Quota) bool { return q.LimitBytes > 0 || q.LimitMessages > 0 }
 
 func kib(n int64) uint64 { return uint64(max(n, 0)+1023) / 1024 }
