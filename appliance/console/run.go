@@ -47,12 +47,15 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := tea.NewProgram(m,
-		tea.WithContext(ctx),
 		tea.WithInput(cfg.TTY),
 		tea.WithOutput(cfg.TTY),
 		tea.WithEnvironment(environment(cfg.Serial)),
 		tea.WithFPS(10), // a serial line is slow, and nothing here moves faster
 	)
+	// Asked to quit it waits for its reader of keys, which a context that ends
+	// would have it leave behind.
+	stop := context.AfterFunc(ctx, p.Quit)
+	defer stop()
 	if _, err := p.Run(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("console: %w", err)
 	}

@@ -14,6 +14,35 @@ import (
 	"pillarbox/appliance/api/mailapi"
 )
 
+// networkTest makes the tests of the network one after the other.
+func networkTest(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("network-test", args, none, 0); err != nil {
+		return err
+	}
+	var list []boxapi.NetworkTest
+	var failed error
+	for _, name := range boxapi.NetworkTests() {
+		r, err := c.box.TestNetwork(ctx, boxapi.TestRequest{Test: name})
+		if err != nil {
+			return err
+		}
+		if !r.OK {
+			failed = errFound
+		}
+		list = append(list, *r)
+	}
+	err := c.show(list, func(t *tabwriter.Writer) {
+		for _, r := range list {
+			state := "BAD"
+			if r.OK {
+				state = "good"
+			}
+			row(t, r.Test, state, r.Detail)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
 // traceMail tells what happened to messages.
 func traceMail(ctx context.Context, c *ctl, args []string) error {
 	rest, err := c.flags("trace", args, none, 1)
