@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"pillarbox/appliance/store/store"
 )
@@ -55,6 +56,9 @@ func (c *conn) cmdCreate(ctx context.Context, cl *call) error {
 	if err != nil {
 		return err
 	}
+	if c.on.rev2 && !norm.NFC.IsNormalString(name) {
+		c.writeName(name) // RFC 9051 section 6.3.4
+	}
 	cl.code = "MAILBOXID (" + mailboxID(box.ID) + ")" // RFC 8474 section 4.1
 	return nil
 }
@@ -92,7 +96,13 @@ func (c *conn) cmdRename(ctx context.Context, _ *call) error {
 	if !ok2 {
 		return store.ErrBadName
 	}
-	return c.user.Rename(ctx, from, to)
+	if err := c.user.Rename(ctx, from, to); err != nil {
+		return err
+	}
+	if c.on.rev2 && !norm.NFC.IsNormalString(to) {
+		c.writeName(to) // RFC 9051 section 6.3.6
+	}
+	return nil
 }
 
 // cmdSubscribe answers SUBSCRIBE and UNSUBSCRIBE (RFC 9051 sections 6.3.7 and 6.3.8).

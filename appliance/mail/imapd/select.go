@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"pillarbox/appliance/mail/imapd/session"
 	"pillarbox/appliance/store/store"
@@ -70,8 +71,7 @@ func (c *conn) cmdSelect(ctx context.Context, cl *call) error {
 	c.enc.Raw("* OK [HIGHESTMODSEQ ").Num(uint64(box.HighestModSeq)).Raw("] Highest mod-sequence").End()
 	c.enc.Raw("* OK [MAILBOXID (").Raw(mailboxID(box.ID)).Raw(")] Mailbox id").End() // RFC 8474 section 4.2
 	if c.on.rev2 {
-		// RFC 9051 section 6.3.2: the name as it is in LIST.
-		c.enc.Raw(`* LIST () "/" `).Mailbox(name).End()
+		c.writeName(name) // RFC 9051 section 6.3.2
 	}
 	if qresync != nil && qresync.uidValidity == box.UIDValidity {
 		if err := c.resync(ctx, qresync); err != nil {
@@ -84,6 +84,17 @@ func (c *conn) cmdSelect(ctx context.Context, cl *call) error {
 		cl.code, cl.text = "READ-ONLY", "Selected read-only"
 	}
 	return nil
+}
+
+// writeName tells a mailbox's name as it is in LIST, and the one that was given
+// where its Unicode form is another (RFC 9051 section 6.3.9.7).
+func (c *conn) writeName(given string) {
+	name := norm.NFC.String(given)
+	c.enc.Raw(`* LIST () "/" `).Mailbox(name)
+	if name != given {
+		c.enc.Raw(` ("OLDNAME" (`).Mailbox(given).Raw("))")
+	}
+	c.enc.End()
 }
 
 // qresyncParam parses what follows QRESYNC (RFC 7162 section 7, select-param).
