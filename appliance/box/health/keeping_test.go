@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/initapi"
 )
 
 func TestHistory(t *testing.T) {
@@ -261,6 +263,72 @@ func TestWatchdogThatDidNotHelp(t *testing.T) {
 	w.Step(now.Add(patience + time.Second))
 	if tm.fed != 2 {
 		t.Error("fed though the box worked and hangs now")
+	}
+}
+
+// Before the box is restarted the remedy is tried, once for each time that it
+// does not work, and never while it starts.
+func TestRemedy(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var w Watchdog
+	for _, step := range []struct {
+		after time.Duration
+		works bool
+		want  bool
+	}{
+		{startPatience, false, false}, // it has never worked
+		{time.Second, true, false},
+		{patience / 2, false, false},
+		{time.Second, false, true},
+		{time.Minute, false, false}, // once
+		{time.Second, true, false},
+		{patience/2 + time.Second, false, true}, // a new time
+	} {
+		now = now.Add(step.after)
+		if step.works {
+			w.Probed(now, nil)
+		}
+		if due := w.remedyDue(now); due != step.want {
+			t.Errorf("after %v: %v", step.after, due)
+		}
+	}
+}
+
+// restarts keeps what init was asked to start anew.
+type restarts struct {
+	initapi.Service
+	state string // of all services
+	names []string
+}
+
+func (r *restarts) Services(context.Context) ([]initapi.ServiceStatus, error) {
+	return []initapi.ServiceStatus{{Name: "boxd", State: r.state}, {Name: "maild", State: r.state}}, nil
+}
+
+func (r *restarts) Restart(_ context.Context, name string) error {
+	r.names = append(r.names, name)
+	return nil
+}
+
+// boxOf answers its status with err.
+type boxOf struct {
+	boxapi.Service
+	err error
+}
+
+func (b boxOf) Status(context.Context) (*boxapi.Status, error) { return &boxapi.Status{}, b.err }
+
+func TestRemedyPicksTheDaemonThatHangs(t *testing.T) {
+	r := restarts{state: initapi.StateStarting}
+	monitor(t, Config{Init: &r, Box: boxOf{}}).remedy(t.Context())
+	if len(r.names) != 0 {
+		t.Errorf("%v was started anew while it starts", r.names)
+	}
+	r.state = initapi.StateRunning
+	monitor(t, Config{Init: &r, Box: boxOf{}}).remedy(t.Context())
+	monitor(t, Config{Init: &r, Box: boxOf{err: context.DeadlineExceeded}}).remedy(t.Context())
+	if strings.Join(r.names, " ") != "maild boxd" {
+		t.Errorf("%v", r.names)
 	}
 }
 

@@ -114,7 +114,7 @@ func New(cfg Config) (*Monitor, error) {
 	if err := m.messenger.Load(time.Now()); err != nil {
 		cfg.Log.Warn("alerts that waited before cannot be read", "error", err)
 	}
-	m.watchdog = &Watchdog{Probe: m.probe, ReasonFile: m.reasonFile(), Log: cfg.Log}
+	m.watchdog = &Watchdog{Probe: m.probe, Remedy: m.remedy, ReasonFile: m.reasonFile(), Log: cfg.Log}
 	return m, nil
 }
 
@@ -384,6 +384,28 @@ func (m *Monitor) probe(ctx context.Context) error {
 		return nil // no mail is taken, which is said elsewhere and no restart mends
 	}
 	return m.mailProbe.run(ctx, m.cfg.Mail)
+}
+
+// remedy has the daemon started anew that hangs; a hang is no end, which init
+// would see by itself.
+func (m *Monitor) remedy(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sourceTime)
+	defer cancel()
+	service := "maild"
+	if _, err := m.cfg.Box.Status(ctx); err != nil {
+		service = "boxd"
+	}
+	list, err := m.cfg.Init.Services(ctx)
+	if err != nil {
+		return // nobody could start anything
+	}
+	if !slices.ContainsFunc(list, func(s initapi.ServiceStatus) bool { return s.Name == service && s.State == initapi.StateRunning }) {
+		return // it is being started, and may have a large store to open
+	}
+	m.cfg.Log.Error("a daemon hangs and is started anew", "service", service)
+	if err := m.cfg.Init.Restart(ctx, service); err != nil {
+		m.cfg.Log.Error("it could not be started anew", "service", service, "error", err)
+	}
 }
 
 // Status implements healthapi.Service.

@@ -47,6 +47,9 @@ type Watchdog struct {
 	Timer Timer
 	// Probe tells whether the box works end to end.
 	Probe func(context.Context) error
+	// Remedy, where it is not nil, is tried once when half of the patience is
+	// over, before the whole box is restarted.
+	Remedy func(context.Context)
 	// ReasonFile is where the reason for a restart is kept.
 	ReasonFile string
 	Log        *slog.Logger
@@ -57,6 +60,7 @@ type Watchdog struct {
 	started time.Time
 	everOK  bool
 	lastErr error
+	tried   bool // the remedy, since it last worked
 }
 
 // Status is what the API tells.
@@ -81,13 +85,23 @@ func (w *Watchdog) Probed(now time.Time, err error) {
 	if err != nil {
 		return
 	}
-	w.lastOK, w.everOK = now, true
+	w.lastOK, w.everOK, w.tried = now, true, false
 	if w.status.Held != "" { // the box works again before the timer has run out
 		w.status.Held = ""
 		if err := os.Remove(w.ReasonFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			w.Log.Error("the reason for a restart that did not come stays", "error", err)
 		}
 	}
+}
+
+// remedyDue tells once that it is time for the remedy: a box that has worked
+// does not any more. One that starts is left alone.
+func (w *Watchdog) remedyDue(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	due := w.everOK && !w.tried && now.Sub(w.lastOK) > patience/2
+	w.tried = w.tried || due
+	return due
 }
 
 // Step feeds the timer, or does not.
@@ -140,6 +154,9 @@ func (w *Watchdog) Run(ctx context.Context) {
 	both.Go(func() {
 		for w.Step(time.Now()); wait(ctx, feedEvery); {
 			w.Step(time.Now())
+			if w.Remedy != nil && w.remedyDue(time.Now()) {
+				both.Go(func() { w.Remedy(ctx) })
+			}
 		}
 	})
 	both.Wait()
