@@ -556,3 +556,62 @@ func TestNewAdministratorsPasswordByFile(t *testing.T) {
 		t.Errorf("the settings are %+v, want %+v; %d users, want %d", after, before, len(d.users), users)
 	}
 }
+
+// A power cut after any step of the set-up: the box asks again, and what it is
+// answered then holds.
+func TestPowerCutInTheSetup(t *testing.T) {
+	setup := mailapi.Setup{
+		Hostname: "mail.example.org", Domain: "example.org", AdminAddress: "ann@example.org", AdminPassword: "the red lighthouse",
+		FirstUser: &mailapi.FirstUser{Address: "ann@example.org", Name: "Ann", Password: "river stone window"},
+	}
+	again := setup
+	again.AdminPassword, again.FirstUser = "the blue lighthouse", &mailapi.FirstUser{Address: "ann@example.org", Name: "Ann Lee", Password: "window stone river"}
+	type powerCut struct{}
+	for cut, whole := 1, false; !whole; cut++ {
+		st, c := storetest.New(t), &clock{time.Unix(1e9, 0)}
+		left := cut
+		d, err := New(t.Context(), Config{Store: st, Now: c.now, Logins: guard.NewLogins(c.now), Event: func(string, string) {
+			if left--; left == 0 {
+				panic(powerCut{})
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() {
+				if r := recover(); r != nil && r != (powerCut{}) {
+					panic(r)
+				}
+			}()
+			err = d.Setup(t.Context(), setup)
+			whole = true
+		}()
+		if whole {
+			if err != nil || cut < 4 {
+				t.Fatalf("set up in %d steps, %v", cut, err)
+			}
+			return
+		}
+		d = open(t, st, c)
+		if d.SetupDone() {
+			// All was written but for the last word in the journal.
+			if err := d.VerifyAdmin(t.Context(), mailapi.AdminLogin{Password: "the red lighthouse"}); err != nil {
+				t.Errorf("cut %d: %v", cut, err)
+			}
+			continue
+		}
+		if err := d.Setup(t.Context(), again); err != nil {
+			t.Fatalf("cut %d: again: %v", cut, err)
+		}
+		if err := d.VerifyAdmin(t.Context(), mailapi.AdminLogin{Password: "the blue lighthouse"}); err != nil {
+			t.Errorf("cut %d: the administrator: %v", cut, err)
+		}
+		if _, err := d.Authenticate(t.Context(), "ann@example.org", "window stone river", netip.Addr{}); err != nil {
+			t.Errorf("cut %d: the mailbox: %v", cut, err)
+		}
+		if users, err := d.Users(t.Context()); err != nil || len(users) != 1 || !users[0].Admin {
+			t.Errorf("cut %d: %+v, %v", cut, users, err)
+		}
+	}
+}
