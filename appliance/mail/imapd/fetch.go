@@ -172,7 +172,8 @@ func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *sessi
 		}
 		first = false
 	}
-	if w.uid && !c.on.uidonly {
+	// A change of flags that was not asked for is told with the UID (RFC 7162 section 3.2.4).
+	if (w.uid || marked && c.on.qresync) && !c.on.uidonly {
 		sep()
 		e.Raw("UID ").Num32(uint32(m.UID))
 	}
