@@ -37,8 +37,7 @@ func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChang
 	out.Changed = make([]Numbered, 0, len(res.Changed))
 	for _, e := range res.Changed {
 		out.Changed = append(out.Changed, Numbered{s.uids.Seq(e.UID), e})
-		s.touch(e.UID)
-		s.own = append(s.own, change{e.UID, e.ModSeq})
+		s.changed(&e)
 		if s.Learn(e.Flags.Keywords) {
 			out.NewKeywords = true
 		}
@@ -103,8 +102,7 @@ func (s *Selected) MarkSeen(ctx context.Context, ms []Numbered) (map[store.UID]b
 		if i < len(ms) && ms[i].UID == e.UID {
 			ms[i].Entry = e
 			changed[e.UID] = true
-			s.touch(e.UID)
-			s.own = append(s.own, change{e.UID, e.ModSeq})
+			s.changed(&e)
 		}
 	}
 	return changed, nil

@@ -25,10 +25,10 @@ type Selected struct {
 	user     *User
 	box      store.Mailbox // as of opening; see Mailbox
 	uids     UIDs
-	uidNext  store.UID    // messages from here on are new to the view
-	modseq   store.ModSeq // the view stands at this mod-sequence
-	gone     []store.UID  // expunged, not told yet: still in uids
-	own      []change     // the session's flag changes since the last Sync
+	uidNext  store.UID                  // messages from here on are new to the view
+	modseq   store.ModSeq               // the view stands at this mod-sequence
+	gone     []store.UID                // expunged, not told yet: still in uids
+	own      map[store.UID]store.ModSeq // the session's flag changes since the last Sync
 	others   map[store.UID]bool
 	dirty    bool
 	watcher  *store.Watcher
@@ -37,12 +37,6 @@ type Selected struct {
 	keywords map[string]bool    // told to the client
 	recent   store.UID          // messages from here on are \Recent in this session; 0: none
 	recentTo store.UID          // up to here
-}
-
-// change is a flag change of the session's own.
-type change struct {
-	uid    store.UID
-	modseq store.ModSeq
 }
 
 // Select opens a mailbox. Without readOnly it claims the recent messages.
@@ -289,12 +283,7 @@ func (s *Selected) isOwn(e store.Entry) bool {
 	if s.others[e.UID] {
 		return false // somebody else changed it as well: the client may not know what
 	}
-	for _, c := range slices.Backward(s.own) {
-		if c.uid == e.UID {
-			return c.modseq == e.ModSeq
-		}
-	}
-	return false
+	return s.own[e.UID] == e.ModSeq // no change has 0
 }
 
 // compare finds what changed without the change log, which does not reach back
@@ -320,6 +309,15 @@ func (s *Selected) compare(ctx context.Context) (store.Changes, error) {
 	}
 	ch.HighestModSeq = box.HighestModSeq
 	return ch, gone(err)
+}
+
+// changed notes a flag change of the session's own.
+func (s *Selected) changed(e *store.Entry) {
+	if s.own == nil {
+		s.own = make(map[store.UID]store.ModSeq)
+	}
+	s.own[e.UID] = e.ModSeq
+	s.touch(e.UID)
 }
 
 func (s *Selected) touch(uid store.UID) {
