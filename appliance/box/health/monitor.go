@@ -63,6 +63,7 @@ type Monitor struct {
 	kernel      kernel
 	changed     chan struct{} // settings are not what they were
 	weeklyTried time.Time
+	listsAsked  time.Time
 	powerOff    bool // has been asked for
 
 	mu          sync.Mutex
@@ -152,7 +153,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		read  func(context.Context, time.Time)
 	}{
 		{quickEvery, m.quick}, {sensorEvery, m.sensors}, {sensorEvery, m.nvmes}, {sensorEvery, m.management},
-		{driveEvery, m.drives}, {driveEvery, m.selfTests}, {trendEvery, m.trend},
+		{driveEvery, m.drives}, {driveEvery, m.selfTests}, {trendEvery, m.trend}, {trendEvery, m.lists},
 	} {
 		all.Go(func() {
 			for {
