@@ -37,12 +37,14 @@ type Codec struct {
 func NewCodec() (*Codec, error) {
 	n := runtime.GOMAXPROCS(0)
 	enc, err := zstd.NewWriter(nil,
+		// The window first: else the level cuts blocks of 64 KiB, and most
+		// messages that fit one block of 128 KiB are packed a quarter faster.
+		zstd.WithWindowSize(ChunkSize), // no chunk is longer
 		// Compression is the greatest part of the processor time a delivery
 		// takes. The next level takes half as much again and makes real mail
 		// 3 in 100 smaller.
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderConcurrency(n),
-		zstd.WithWindowSize(ChunkSize), // no chunk is longer
 		zstd.WithLowerEncoderMem(true),
 		zstd.WithEncoderCRC(false), // the row has its own hash
 	)
