@@ -39,6 +39,7 @@ func run() error {
 	data := flag.String("data", "/data", "`folder` of the data volume")
 	socket := flag.String("socket", healthapi.Socket, "`socket` to serve on")
 	smtp := flag.String("smtp", "127.0.0.1:25", "`address` of the mail server that takes alerts")
+	imap := flag.String("imap", "127.0.0.1:143", "`address` of the IMAP server that has to greet")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), "Usage: healthd [flags]\n\nWatches the machine, tells the owner, feeds the watchdog. Ends on SIGTERM.\nExit codes: 0 after SIGTERM, 1 after a failure, 2 for wrong flags.\n\n")
@@ -56,7 +57,7 @@ func run() error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	m, err := health.New(health.Config{
-		Root: "/", State: *state, Data: *data, SMTP: *smtp, Log: log,
+		Root: "/", State: *state, Data: *data, SMTP: *smtp, IMAP: *imap, Log: log,
 		Init: initapi.NewClient(initapi.Socket), Box: boxapi.NewClient(boxapi.Socket), Mail: mailapi.NewClient(mailapi.Socket),
 	})
 	if err != nil {

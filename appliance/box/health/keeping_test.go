@@ -371,11 +371,14 @@ func TestGreeting(t *testing.T) {
 	addr, _ := sink(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := greeting(ctx, addr); err != nil {
+	if err := smtpGreets.greeting(ctx, addr); err != nil {
 		t.Error(err)
 	}
-	if err := greeting(ctx, "127.0.0.1:1"); err == nil {
+	if err := smtpGreets.greeting(ctx, "127.0.0.1:1"); err == nil {
 		t.Error("nobody greets")
+	}
+	if err := imapGreets.greeting(ctx, addr); err == nil || !strings.Contains(err.Error(), "220") {
+		t.Errorf("SMTP was taken for IMAP: %v", err)
 	}
 }
 

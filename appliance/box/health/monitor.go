@@ -42,6 +42,7 @@ type Config struct {
 	Box   boxapi.Service
 	Mail  mailapi.Service
 	SMTP  string // where alerts are handed in, host:port
+	IMAP  string // where people read their mail, host:port
 	Log   *slog.Logger
 	// ReadDrive asks a disk; drive.Read where nil.
 	ReadDrive func(sys, name string) (*drive.Health, error)
@@ -378,7 +379,10 @@ func (m *Monitor) probe(ctx context.Context) error {
 	if !s.Serving {
 		return errors.New("mail is not served")
 	}
-	if err := greeting(ctx, m.cfg.SMTP); err != nil {
+	if err := smtpGreets.greeting(ctx, m.cfg.SMTP); err != nil {
+		return err
+	}
+	if err := imapGreets.greeting(ctx, m.cfg.IMAP); err != nil {
 		return err
 	}
 	if s.Disk.State != mailapi.DiskOK {
