@@ -49,13 +49,22 @@ func (p *people) user(login string) *account.User {
 	return &account.User{Account: id, Address: strings.ToLower(login)}
 }
 
+// Scram offers an app password that nobody uses beside the password, so that
+// the server has to find the one that was proven.
 func (p *people) Scram(login string, _ netip.Addr) ([]account.ScramOffer, error) {
 	salt := []byte("salt of the test")
-	salted, err := pbkdf2.Key(sha256.New, "secret", salt, 4096, sha256.Size)
-	stored := sha256.Sum256(hmacSHA256(salted, "Client Key"))
-	return []account.ScramOffer{{ScramKeys: &account.ScramKeys{
-		Salt: salt, Iterations: 4096, StoredKey: stored[:], ServerKey: hmacSHA256(salted, "Server Key"),
-	}, User: p.user(login)}}, err
+	var offers []account.ScramOffer
+	for _, password := range []string{"other", "secret"} {
+		salted, err := pbkdf2.Key(sha256.New, password, salt, 4096, sha256.Size)
+		if err != nil {
+			return nil, err
+		}
+		stored := sha256.Sum256(hmacSHA256(salted, "Client Key"))
+		offers = append(offers, account.ScramOffer{ScramKeys: &account.ScramKeys{
+			Salt: salt, Iterations: 4096, StoredKey: stored[:], ServerKey: hmacSHA256(salted, "Server Key"),
+		}, User: p.user(login)})
+	}
+	return offers, nil
 }
 
 func (p *people) ScramResult(context.Context, string, netip.Addr, *account.User) {}
