@@ -67,6 +67,9 @@ func (b *bench) startPillarbox(ctx context.Context) (*server, error) {
 	}
 	defer log.Close()
 	const offset = 32000
+	if err := free(addr(25+offset), addr(143+offset)); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(b.maild, "--dev", "--data", filepath.Join(dir, "data"), "--provision", provision, "--port-offset", strconv.Itoa(offset))
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -131,6 +134,20 @@ func countMaildirs(root string) (int, error) {
 }
 
 func addr(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// free makes sure that it is our server that will answer.
+func free(addrs ...string) error {
+	for _, a := range addrs {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // waitFor waits until each address greets.
 func waitFor(ctx context.Context, addrs ...string) error {
