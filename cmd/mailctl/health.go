@@ -37,6 +37,15 @@ func health(ctx context.Context, c *ctl, args []string) error {
 			row(t, word, st.What+" "+st.Means+" "+st.Do, "since "+stamp(st.Since))
 		}
 		if all {
+			w := s.Watchdog
+			switch {
+			case w.Device == "":
+				row(t, "watchdog", "none", "a box that hangs stays so")
+			case w.Held != "":
+				row(t, "watchdog", w.Identity, "about to restart the box: "+w.Held)
+			default:
+				row(t, "watchdog", w.Identity, "fed "+stamp(w.Fed))
+			}
 			for _, r := range s.Readings {
 				row(t, r.Kind, r.Name, r.Value)
 			}

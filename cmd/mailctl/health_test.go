@@ -21,6 +21,13 @@ func (f *fakeHealth) Settings(context.Context) (*healthapi.Settings, error) {
 	return &s, nil
 }
 
+func (f *fakeHealth) Status(context.Context) (*healthapi.Status, error) {
+	return &healthapi.Status{
+		Readings: []healthapi.Reading{{Kind: healthapi.Temperature, Name: "processor", Value: 45}},
+		Watchdog: healthapi.Watchdog{Device: "watchdog0", Identity: "i6300ESB", Held: "SMTP does not greet"},
+	}, nil
+}
+
 func (f *fakeHealth) SetSettings(_ context.Context, s healthapi.Settings) (*healthapi.Settings, error) {
 	f.kept = s
 	return &s, nil
@@ -62,6 +69,9 @@ func TestHealthSettingsAndLog(t *testing.T) {
 		if code, out := run(tt.line); code != tt.code || !strings.Contains(out, tt.out) || h.kept != tt.kept {
 			t.Errorf("%s: %d %q, kept %+v", tt.line, code, out, h.kept)
 		}
+	}
+	if code, out := run("health --all"); code != 0 || !strings.Contains(out, "all is well") || !strings.Contains(out, "i6300ESB") || !strings.Contains(out, "SMTP does not greet") || !strings.Contains(out, "processor") {
+		t.Errorf("%d %q", code, out)
 	}
 	if code, out := run("log maild --follow --grep hell -n 5"); code != 0 || !strings.Contains(out, "maild     hello\n") || !strings.Contains(out, "4 lines") ||
 		i.asked != (initapi.LogQuery{Service: "maild", Contains: "hell", Lines: 5, Follow: true}) {
