@@ -17,7 +17,7 @@ const module = "pillarbox/"
 var rooms = map[string][]string{
 	"appliance/store":   nil,
 	"appliance/config":  nil,
-	"appliance/certs":   {"appliance/config", "appliance/box/atomicfile"}, // how to replace a file, nothing of the machine
+	"appliance/certs":   {"appliance/config"},
 	"appliance/api":     {"appliance/config"},
 	"appliance/mail":    {"appliance/store", "appliance/config", "appliance/certs", "appliance/api"},
 	"appliance/box":     {"appliance/config", "appliance/api", "image"},

@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 // checkEvery is how often dates are looked at. It is short beside the days in

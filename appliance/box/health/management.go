@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/health/ipmi"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
-	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

@@ -18,10 +18,10 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/health/drive"
 	"pillarbox/appliance/box/kmsg"
 	"pillarbox/appliance/box/syslog"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/health/drive"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

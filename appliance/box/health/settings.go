@@ -12,8 +12,8 @@ import (
 
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/wire"
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/syslog"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 // checkSettings says what is wrong with s; its errors are Invalid.

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/api/healthapi"
-	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

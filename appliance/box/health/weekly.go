@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
-	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 // weeklyHour is when the mail of a Monday is sent, by the box's own time: it is

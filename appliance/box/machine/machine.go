@@ -31,7 +31,6 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/clock"
 	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/box/mdns"
@@ -39,6 +38,7 @@ import (
 	"pillarbox/appliance/box/nettest"
 	"pillarbox/appliance/box/reset"
 	"pillarbox/appliance/config"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 // Defaults where nothing is set.

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/boxapi"
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/config"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

@@ -3,7 +3,7 @@ package netcfg
 import (
 	"strings"
 
-	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 // maxServers is how many name servers resolvers look at (resolv.conf(5)).

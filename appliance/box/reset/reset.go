@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pillarbox/appliance/box/atomicfile"
+	"pillarbox/appliance/config/atomicfile"
 )
 
 const (

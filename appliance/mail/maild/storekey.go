@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"pillarbox/appliance/api/mailapi"
-	"pillarbox/appliance/box/atomicfile"
 	"pillarbox/appliance/config"
+	"pillarbox/appliance/config/atomicfile"
 	"pillarbox/appliance/store/store"
 )
 
