@@ -14,6 +14,10 @@ import (
 // was last heard. Most come in bursts; a person may look the next day.
 const complaintShown = 24 * time.Hour
 
+// linkTroubles are how many troubles of a link to a disk are no accident: some
+// controllers have one as they start.
+const linkTroubles = 3
+
 // complaint is a kind of message of the kernel's that somebody should hear of.
 // The name that stands in a group of the pattern keeps them apart.
 type complaint struct {
@@ -21,6 +25,7 @@ type complaint struct {
 	pattern         *regexp.Regexp
 	level           healthapi.Level
 	what, means, do string // what may have one %s, the name
+	least           int    // how often it must be heard; 0: once
 }
 
 // complaints are read and never written. The texts are those of the kernel's
@@ -28,27 +33,27 @@ type complaint struct {
 // hung-task detector, as of 5.10 to 6.12.
 var complaints = []complaint{
 	{"kernel/io/", regexp.MustCompile(`(?:I/O|critical medium|critical target|protection|print_req_error: .*) error, dev (\w+)`), healthapi.Bad,
-		"The disk %s has failed to read or write.", "What is stored there may be lost.", "Make a backup now, look at the disk's other readings, replace it."},
+		"The disk %s has failed to read or write.", "What is stored there may be lost.", "Make a backup now, look at the disk's other readings, replace it.", 0},
 	{"kernel/bus/", regexp.MustCompile(`^(ata\d+)(?:\.\d+)?: (?:hard resetting link|failed command|SError)`), healthapi.Watch,
-		"The connection to a disk fails now and then (%s).", "The disk, its cable or its controller may be failing.", "Plug the disk's cable in again when the box is off; look at the disk's readings."},
+		"The connection to a disk fails now and then (%s).", "The disk, its cable or its controller may be failing.", "Plug the disk's cable in again when the box is off; look at the disk's readings.", linkTroubles},
 	{"kernel/bus/", regexp.MustCompile(`^nvme (nvme\d+): (?:I/O .*timeout|controller is down|Abort status|Device not ready)`), healthapi.Bad,
-		"The disk %s does not answer in time.", "It may be failing.", "Make a backup; replace the disk."},
+		"The disk %s does not answer in time.", "It may be failing.", "Make a backup; replace the disk.", 0},
 	{"kernel/fs/", regexp.MustCompile(`EXT4-fs error \(device (\w+)\)`), healthapi.Bad,
-		"The file system on %s has errors.", "What is stored there may be lost.", "Make a backup now, restart the box so that it is checked, look at the disk."},
+		"The file system on %s has errors.", "What is stored there may be lost.", "Make a backup now, restart the box so that it is checked, look at the disk.", 0},
 	{"kernel/raid/", regexp.MustCompile(`md/raid.*?:(md\w+): Disk failure`), healthapi.Bad,
-		"A disk of the array %s has failed.", "Everything still works, but the failure of one more disk loses what is on it.", "Replace the disk that failed."},
+		"A disk of the array %s has failed.", "Everything still works, but the failure of one more disk loses what is on it.", "Replace the disk that failed.", 0},
 	{"kernel/mce", regexp.MustCompile(`mce: .*\[Hardware Error\]|\[Hardware Error\]: Machine check`), healthapi.Bad,
-		"The processor has reported an error of the hardware (machine check).", "The processor, the memory or the board may be failing.", "Look at temperatures and memory errors; make a support bundle and ask the maker of the server."},
+		"The processor has reported an error of the hardware (machine check).", "The processor, the memory or the board may be failing.", "Look at temperatures and memory errors; make a support bundle and ask the maker of the server.", 0},
 	{"kernel/heat", regexp.MustCompile(`(?:Core|Package) temperature.* above threshold`), healthapi.Watch,
-		"The processor slows itself down because it is too hot.", "The box is slow, and its parts wear out.", "Look at the fans, remove dust, cool the room."},
-	{"kernel/pcie", regexp.MustCompile(`(?:AER|PCIe Bus Error).*(?:Uncorrected|Fatal)`), healthapi.Bad,
-		"A card or its slot has made an error that could not be set right.", "A network card, a disk or a controller may be failing.", "Look at which device stands in the log of the kernel; plug it in again when the box is off."},
+		"The processor slows itself down because it is too hot.", "The box is slow, and its parts wear out.", "Look at the fans, remove dust, cool the room.", 0},
+	{"kernel/pcie", regexp.MustCompile(`(?:AER|PCIe Bus Error).*Uncorrect`), healthapi.Bad,
+		"A card or its slot has made an error that could not be set right.", "A network card, a disk or a controller may be failing.", "Look at which device stands in the log of the kernel; plug it in again when the box is off.", 0},
 	{"kernel/oom", regexp.MustCompile(`Out of memory: Killed process \d+ \(([^)]*)\)`), healthapi.Watch,
-		"Memory ran out, and the program %s was ended.", "It is started again by itself; work under way was lost, mail that was accepted was not.", "Look at the memory in use; give the box more."},
+		"Memory ran out, and the program %s was ended.", "It is started again by itself; work under way was lost, mail that was accepted was not.", "Look at the memory in use; give the box more.", 0},
 	{"kernel/hung", regexp.MustCompile(`task (\S+):\d+ blocked for more than \d+ seconds`), healthapi.Watch,
-		"The program %s waited minutes for the disk.", "A disk is very slow or about to fail.", "Look at the disk's readings."},
+		"The program %s waited minutes for the disk.", "A disk is very slow or about to fail.", "Look at the disk's readings.", 0},
 	{"kernel/fault", regexp.MustCompile(`^(?:BUG: |Oops: |general protection fault|kernel BUG at )`), healthapi.Bad,
-		"The kernel has made an error.", "A driver or the hardware may be at fault. Restarting makes it whole.", "Restart the box when it suits; make a support bundle."},
+		"The kernel has made an error.", "A driver or the hardware may be at fault. Restarting makes it whole.", "Restart the box when it suits; make a support bundle.", 0},
 }
 
 // kernel remembers what the kernel complained of.
@@ -59,8 +64,8 @@ type kernel struct {
 
 type heard struct {
 	finding
-	last  time.Time
-	times int
+	last         time.Time
+	times, least int
 }
 
 // take looks at one message.
@@ -86,7 +91,7 @@ func (k *kernel) take(now time.Time, r kmsg.Record) {
 			h = &heard{}
 			k.heard[f.id] = h
 		}
-		h.finding, h.last = f, now
+		h.finding, h.last, h.least = f, now, c.least
 		h.times++
 		k.mu.Unlock()
 		return
@@ -105,6 +110,8 @@ func (k *kernel) read(now time.Time) (found []finding) {
 			continue
 		case age >= complaintShown:
 			f = finding{id: id} // well again, to be told
+		case h.times < h.least:
+			continue
 		case h.times > 1:
 			f.what += fmt.Sprintf(" It said so %d times since the box was started.", h.times)
 		}

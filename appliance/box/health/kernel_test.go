@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,8 @@ func TestKernel(t *testing.T) {
 		{"INFO: task maild:412 blocked for more than 120 seconds.", "kernel/hung", "maild waited"},
 		{"BUG: unable to handle page fault for address: ffff", "kernel/fault", "kernel has made an error"},
 		{"pcieport 0000:00:1c.0: PCIe Bus Error: severity=Uncorrected (Fatal), type=Transaction Layer", "kernel/pcie", "card"},
+		{"pcieport 0000:00:1c.0: PCIe Bus Error: severity=Uncorrectable (Non-Fatal), type=Transaction Layer", "kernel/pcie", "card"},
+		{"pcieport 0000:00:1c.0: PCIe Bus Error: severity=Corrected, type=Physical Layer", "", ""},
 		{"EXT4-fs (sda4): mounted filesystem with ordered data mode", "", ""},
 		{"ata1: SATA link up 6.0 Gbps (SStatus 133 SControl 300)", "", ""},
 		{"pcieport 0000:00:1c.0: AER: enabled with IRQ 24", "", ""},
@@ -32,6 +35,16 @@ func TestKernel(t *testing.T) {
 	} {
 		var k kernel
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		least := 1
+		if strings.HasPrefix(tt.id, "kernel/bus/ata") {
+			least = linkTroubles
+		}
+		for range least - 1 {
+			k.take(now, kmsg.Record{Text: tt.text})
+		}
+		if found := k.read(now); len(found) != 0 {
+			t.Errorf("%q is told too early: %+v", tt.text, found)
+		}
 		k.take(now, kmsg.Record{Text: tt.text})
 		found := k.read(now)
 		if tt.id == "" {
@@ -45,7 +58,7 @@ func TestKernel(t *testing.T) {
 			continue
 		}
 		k.take(now, kmsg.Record{Text: tt.text})
-		if f := k.read(now)[0]; !strings.HasSuffix(f.what, "It said so 2 times since the box was started.") {
+		if f := k.read(now)[0]; !strings.HasSuffix(f.what, fmt.Sprintf("It said so %d times since the box was started.", least+1)) {
 			t.Errorf("%+v", f)
 		}
 		if f := k.read(now.Add(complaintShown))[0]; f.level != healthapi.OK {
