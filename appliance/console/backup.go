@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -71,15 +70,7 @@ func (m *model) restorable() *list {
 // openRestore asks for the box's name before all mail is replaced.
 func (m *model) openRestore(f boxapi.StickFile) tea.Cmd {
 	T := m.c.T
-	typed := newField(field{
-		id: "hostname", label: T("Type the name of this box to replace its mail"),
-		check: func(v string) error {
-			if !strings.EqualFold(v, m.state.Hostname) {
-				return errors.New(T("This is not the name %s.", m.state.Hostname))
-			}
-			return nil
-		},
-	}, "")
+	typed := m.ownNameField(T("Type the name of this box to replace its mail"))
 	m.openForm(&form{
 		title: T("Restore a backup"), button: T("Replace all mail"), fields: []*field{typed}, within: stickTime,
 		intro: T("All mailboxes, passwords and mail of this box are replaced by those of %s. What came since then is lost. The mail service starts anew afterwards.", f.Name),

@@ -6,13 +6,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,12 +17,10 @@ import (
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/health"
 	"pillarbox/appliance/version"
 )
-
-// stopWithin is what requests get to end when healthd does.
-const stopWithin = time.Second
 
 func main() {
 	if err := run(); err != nil {
@@ -63,14 +58,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(*socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	l, err := net.Listen("unix", *socket)
+	l, err := wire.Listen(*socket, 0o600)
 	if err != nil {
-		return err
-	}
-	if err := os.Chmod(*socket, 0o600); err != nil {
 		return err
 	}
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,21 +73,12 @@ func run() error {
 			log.Debug("metrics were not taken", "error", err)
 		}
 	})
-	srv := &http.Server{Handler: healthapi.Handler(m, metrics), ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	served := make(chan error, 1)
 	go func() {
-		<-ctx.Done()
-		c, cancel := context.WithTimeout(context.Background(), stopWithin)
-		defer cancel()
-		if err := srv.Shutdown(c); err != nil {
-			log.Warn("requests were cut off", "error", err)
-		}
+		defer stop() // init starts another one where nobody can ask this one
+		served <- wire.Serve(ctx, l, healthapi.Handler(m, metrics), log)
 	}()
 	err = m.Run(ctx)
 	stop()
-	if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
-	return err
+	return errors.Join(err, <-served)
 }

@@ -77,16 +77,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	if out == nil {
-		_, err = io.Copy(io.Discard, body)
-	} else {
-		err = json.NewDecoder(body).Decode(out)
-	}
-	if err != nil {
-		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
-	}
-	return nil
+	return readAnswer(body, method, path, out)
 }
 
 // Stream sends one request and returns the body of its answer, for answers
@@ -111,6 +102,11 @@ func (c *Client) Upload(ctx context.Context, path string, in io.Reader, out any)
 	if err != nil {
 		return err
 	}
+	return readAnswer(body, http.MethodPost, path, out)
+}
+
+// readAnswer reads body to its end into out, which may be nil, and closes it.
+func readAnswer(body io.ReadCloser, method, path string, out any) (err error) {
 	defer body.Close()
 	if out == nil {
 		_, err = io.Copy(io.Discard, body)
@@ -118,7 +114,7 @@ func (c *Client) Upload(ctx context.Context, path string, in io.Reader, out any)
 		err = json.NewDecoder(body).Decode(out)
 	}
 	if err != nil {
-		return fmt.Errorf("POST %s: read answer: %w", path, err)
+		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
 	}
 	return nil
 }
