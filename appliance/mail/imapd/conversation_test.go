@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/store/store"
 	"pillarbox/appliance/store/store/storetest"
 )
@@ -260,7 +261,7 @@ func play(t *testing.T, file string) {
 	}
 	plain := true
 	b := newBench(t, func(c *Config) {
-		c.TLS = testTLS(t)
+		c.TLS = conntest.ServerTLS(t)
 		c.AllowPlaintext = func() bool { return plain }
 		c.AppendLimit = func() int64 { return 1 << 20 }
 		c.PerPerson = 4
@@ -294,7 +295,7 @@ func play(t *testing.T, file string) {
 				at(strings.TrimPrefix(word, "@login")).login(arg)
 			case strings.HasPrefix(word, "@starttls"):
 				c := at(strings.TrimPrefix(word, "@starttls"))
-				c.nc = tls.Client(c.nc, &tls.Config{InsecureSkipVerify: true})
+				c.nc = tls.Client(c.nc, conntest.ClientTLS())
 				c.r = bufio.NewReader(c.nc)
 			case strings.HasPrefix(word, "@compress"):
 				c := at(strings.TrimPrefix(word, "@compress"))

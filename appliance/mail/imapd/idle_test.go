@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"pillarbox/appliance/mail/conntest"
 )
 
 // idleMemory is the most that a client in IDLE may cost beyond its TLS, bytes.
@@ -69,6 +71,7 @@ func heldMemory(t *testing.T, n int, serve func(net.Conn), begin func(*tls.Conn)
 		t.Fatal(err)
 	}
 	defer l.Close()
+	config := conntest.ServerTLS(t)
 	before := memoryInUse()
 	served := make(chan struct{})
 	go func() {
@@ -80,7 +83,7 @@ func heldMemory(t *testing.T, n int, serve func(net.Conn), begin func(*tls.Conn)
 			go func() {
 				defer func() { served <- struct{}{} }()
 				defer nc.Close()
-				s := tls.Server(nc, testTLS(t))
+				s := tls.Server(nc, config)
 				if s.Handshake() == nil {
 					serve(s)
 				}
@@ -89,7 +92,7 @@ func heldMemory(t *testing.T, n int, serve func(net.Conn), begin func(*tls.Conn)
 	}()
 	conns := make([]*tls.Conn, n)
 	for i := range conns {
-		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		c, err := tls.Dial("tcp", l.Addr().String(), conntest.ClientTLS())
 		if err != nil {
 			t.Fatal(err)
 		}

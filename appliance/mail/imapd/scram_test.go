@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"pillarbox/appliance/mail/conntest"
 )
 
 // scram is the client's side of SCRAM-SHA-256 (RFC 5802 section 3).
@@ -53,12 +55,12 @@ func (c *client) scram(mech, gs2 string, bound []byte, name, password string) st
 }
 
 func TestScram(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.TLS = testTLS(t) })
+	b := newBench(t, func(c *Config) { c.TLS = conntest.ServerTLS(t) })
 	secure := func() (*client, tls.ConnectionState) {
 		c := b.dial()
 		c.line()
 		c.ok("STARTTLS")
-		tc := tls.Client(c.nc, &tls.Config{InsecureSkipVerify: true})
+		tc := tls.Client(c.nc, conntest.ClientTLS())
 		if err := tc.Handshake(); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/chattest"
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/store/store"
 )
 
@@ -38,7 +39,6 @@ func TestChats(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".pop3"), func(t *testing.T) {
 			lines := chattest.Read(t, file)
-			certificate() // outside of the bubble, where time is real
 			synctest.Test(t, func(t *testing.T) { runChat(t, lines) })
 		})
 	}
@@ -62,7 +62,7 @@ func runChat(t *testing.T, lines []chattest.Line) {
 		case "MAIL":
 			st.add(line.Quoted(t))
 		case "server:":
-			server = start(Config{Store: st, Accounts: fakeAccounts{revoked}, TLS: serverTLS(),
+			server = start(Config{Store: st, Accounts: fakeAccounts{revoked}, TLS: conntest.ServerTLS(t),
 				AllowPlaintext: func() bool { return strings.Contains(rest, "plaintext") }})
 			implicit = strings.Contains(rest, "tls")
 			defer server.stop(t)
@@ -87,7 +87,7 @@ func runChat(t *testing.T, lines []chattest.Line) {
 				}
 			}
 		case "TLS":
-			tc := tls.Client(c.Conn, clientTLS())
+			tc := tls.Client(c.Conn, conntest.ClientTLS())
 			if err := tc.Handshake(); err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}

@@ -4,13 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"net/netip"
 	"slices"
@@ -20,6 +14,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 )
@@ -149,42 +144,15 @@ func (f fakeAccounts) Authenticate(_ context.Context, login, password string, _ 
 	return &account.User{Address: "ann@example.org", Account: 1, Revoked: f.revoked}, nil
 }
 
-// pipeListener hands in-memory connections to a server.
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
-
 // running is a server on a pipeListener.
 type running struct {
 	*Server
-	listener *pipeListener
+	listener *conntest.Listener
 	served   chan error
 }
 
 func start(cfg Config) *running {
-	r := &running{Server: New(cfg), listener: newPipeListener(), served: make(chan error, 1)}
+	r := &running{Server: New(cfg), listener: conntest.Listen(), served: make(chan error, 1)}
 	go func() { r.served <- r.Serve(context.Background(), r.listener) }()
 	return r
 }
@@ -202,20 +170,10 @@ func (r *running) stop(t testing.TB) {
 // dial connects; with implicit, over TLS from the start.
 func (r *running) dial(t testing.TB, implicit bool) *client {
 	t.Helper()
-	near, far := net.Pipe()
-	if !implicit {
-		r.listener.conns <- far
-		return newClient(near)
+	if implicit {
+		return newClient(r.listener.DialTLS(t, conntest.ServerTLS(t)))
 	}
-	server := tls.Server(far, serverTLS())
-	done := make(chan error, 1)
-	go func() { done <- server.Handshake() }()
-	c := tls.Client(near, clientTLS())
-	if err := errors.Join(c.Handshake(), <-done); err != nil {
-		t.Fatal(err)
-	}
-	r.listener.conns <- server
-	return newClient(c)
+	return newClient(r.listener.Dial())
 }
 
 // client is the test's end of a connection.
@@ -239,21 +197,3 @@ func (c *client) line() string {
 	}
 	return strings.TrimSuffix(line, "\r\n")
 }
-
-var certificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mail.example.org"},
-		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return tls.Certificate{}
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
-
-func serverTLS() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{certificate()}} }
-
-func clientTLS() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
 	"pillarbox/appliance/store/store/storetest"
@@ -178,7 +178,7 @@ func TestShutdownCuts(t *testing.T) {
 	if got := <-done; !strings.HasPrefix(got, "-ERR [SYS/TEMP]") || !strings.HasSuffix(got, "<closed>") {
 		t.Errorf("idle client was told %q", got)
 	}
-	if err := b.Serve(t.Context(), newPipeListener()); !errors.Is(err, sessions.ErrClosed) {
+	if err := b.Serve(t.Context(), conntest.Listen()); !errors.Is(err, sessions.ErrClosed) {
 		t.Errorf("Serve after Shutdown: %v", err)
 	}
 }
@@ -189,16 +189,14 @@ func FuzzServer(f *testing.F) {
 	f.Add(true, []byte("STAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nTOP 2 1\r\nDELE 1\r\nRSET\r\nQUIT\r\n"))
 	f.Add(false, []byte("CAPA\r\nAUTH PLAIN\r\n*\r\nSTLS\r\n\x16\x03\x01\x00\x05"))
 	f.Add(false, []byte("UTF8\r\nAUTH PLAIN AGFubkBleGFtcGxlLm9yZwBzZWNyZXQgd29yZA==\r\nRETR 2\r\nQUIT\n"))
-	certificate() // outside of the bubble, where time is real
 	f.Fuzz(func(t *testing.T, loggedIn bool, input []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			st := newFakeStore()
 			st.add("Subject: gr\u00fc\u00dfe\r\nTo: \u4e00 <\u4e00@example.org>,\r\n\r\n.one\n..two\r")
 			st.add(strings.Repeat(".", 5000) + "\n\n.")
-			r := start(Config{Store: st, Accounts: fakeAccounts{}, TLS: serverTLS(), AllowPlaintext: func() bool { return true }})
+			r := start(Config{Store: st, Accounts: fakeAccounts{}, TLS: conntest.ServerTLS(t), AllowPlaintext: func() bool { return true }})
 			defer r.stop(t)
-			near, far := net.Pipe()
-			r.listener.conns <- far
+			near := r.listener.Dial()
 			go func() { // errors of writing mean that the server has had enough
 				if loggedIn {
 					_, _ = io.WriteString(near, "USER ann@example.org\r\nPASS secret word\r\n")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/chattest"
+	"pillarbox/appliance/mail/conntest"
 )
 
 // TestChats runs the conversations in testdata (see chattest). The instructions:
@@ -29,7 +30,6 @@ func TestChats(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".smtp"), func(t *testing.T) {
 			lines := chattest.Read(t, file)
-			certificate() // outside of the bubble, where time is real
 			synctest.Test(t, func(t *testing.T) { runChat(t, lines) })
 		})
 	}
@@ -41,7 +41,7 @@ func runChat(t *testing.T, lines []chattest.Line) {
 	for _, line := range lines {
 		where, rest := line.Where, line.Rest
 		if line.Word == "server:" {
-			cfg := Config{TLS: serverTLS()}
+			cfg := Config{TLS: conntest.ServerTLS(t)}
 			if strings.Contains(rest, "submission") {
 				cfg.Mode = Submission
 			}
@@ -65,7 +65,7 @@ func runChat(t *testing.T, lines []chattest.Line) {
 				t.Fatalf("%s: got  %s\nwant %s", where, got, rest)
 			}
 		case "TLS":
-			tc := tls.Client(c.Conn, clientTLS())
+			tc := tls.Client(c.Conn, conntest.ClientTLS())
 			if err := tc.Handshake(); err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}

@@ -3,11 +3,12 @@ package smtpd
 import (
 	"bytes"
 	"io"
-	"net"
 	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"pillarbox/appliance/mail/conntest"
 )
 
 // fuzzStates are what a fuzzed client has said before.
@@ -31,18 +32,16 @@ var (
 func FuzzServer(f *testing.F) {
 	f.Add(uint8(1), []byte("MAIL FROM:<> SIZE=9 BODY=8BITMIME\r\nRCPT TO:<postmaster>\r\nDATA\r\n..x\r\n.\r\nRSET\r\nQUIT\r\n"))
 	f.Add(uint8(2), []byte("BDAT 3\r\na\r\nBDAT 2 LAST\r\n\r\nNOOP\r\n"))
-	certificate() // outside of the bubble, where time is real
 	f.Fuzz(func(t *testing.T, state uint8, said []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := fuzzStates[int(state)%len(fuzzStates)]
-			cfg := Config{TLS: serverTLS(), AllowPlaintext: func() bool { return true }}
+			cfg := Config{TLS: conntest.ServerTLS(t), AllowPlaintext: func() bool { return true }}
 			if strings.Contains(begin, "AUTH") {
 				cfg.Mode = Submission
 			}
 			r := start(cfg)
 			defer r.stop(t)
-			near, far := net.Pipe()
-			r.listener.conns <- peer{far}
+			near := r.listener.Dial()
 			go func() { // errors of writing mean that the server has had enough
 				_, _ = io.WriteString(near, begin)
 				_, _ = near.Write(said)

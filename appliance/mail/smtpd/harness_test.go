@@ -4,14 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
 	"strings"
@@ -20,9 +14,9 @@ import (
 	"time"
 
 	"pillarbox/appliance/mail/address"
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/mail/delivery"
 	"pillarbox/appliance/mail/sessions"
-	"pillarbox/appliance/mail/trace"
 )
 
 // fakePipeline stands in for delivery where a test is about the protocol:
@@ -125,43 +119,16 @@ func fakeLogin(_ context.Context, login, password string, _ netip.Addr) (string,
 	return "", ErrBadCredentials
 }
 
-// memory is a listener of connections in memory.
-type memory struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newMemory() *memory { return &memory{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	}
-}
-func (m *memory) Close() error   { m.once.Do(func() { close(m.done) }); return nil }
-func (m *memory) Addr() net.Addr { return &net.TCPAddr{} }
-
-// peer gives a connection in memory an address.
-type peer struct{ net.Conn }
-
-func (peer) RemoteAddr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4321}
-}
-
 // running is a server under test.
 type running struct {
 	*Server
 	pipeline *fakePipeline
-	listener *memory
+	listener *conntest.Listener
 	served   chan error
 }
 
 func start(cfg Config) *running {
-	r := &running{pipeline: &fakePipeline{}, listener: newMemory(), served: make(chan error, 1)}
+	r := &running{pipeline: &fakePipeline{}, listener: conntest.Listen(), served: make(chan error, 1)}
 	if cfg.Pipeline == nil {
 		cfg.Pipeline = r.pipeline
 	}
@@ -194,19 +161,10 @@ type client struct {
 
 func (r *running) dial(t *testing.T, overTLS bool) *client {
 	t.Helper()
-	near, far := net.Pipe()
 	if overTLS {
-		server := tls.Server(peer{far}, r.cfg.TLS)
-		tc := tls.Client(near, clientTLS())
-		go func() { _ = tc.Handshake() }()
-		if err := server.Handshake(); err != nil {
-			t.Fatal(err)
-		}
-		r.listener.conns <- server
-		return newClient(tc)
+		return newClient(r.listener.DialTLS(t, r.cfg.TLS))
 	}
-	r.listener.conns <- peer{far}
-	return newClient(near)
+	return newClient(r.listener.Dial())
 }
 
 func newClient(c net.Conn) *client {
@@ -257,22 +215,3 @@ func (c *client) say(line string) string {
 // send sends bytes. The server may have closed the connection, which shows in
 // what it said.
 func (c *client) send(s string) { _, _ = io.WriteString(c.Conn, s) }
-
-func clientTLS() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
-
-var certificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
-
-func serverTLS() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{certificate()}} }
-
-var _ = trace.Valid

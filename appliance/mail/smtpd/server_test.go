@@ -14,6 +14,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/mail/delivery"
 	"pillarbox/appliance/mail/sessions"
 	"pillarbox/appliance/store/store"
@@ -99,7 +100,7 @@ func TestShutdownCutsWhenItsTimeIsOver(t *testing.T) {
 		if n := len(s.pipeline.accepted()); n != 0 {
 			t.Errorf("%d messages accepted", n)
 		}
-		if err := s.Serve(t.Context(), newMemory()); !errors.Is(err, sessions.ErrClosed) {
+		if err := s.Serve(t.Context(), conntest.Listen()); !errors.Is(err, sessions.ErrClosed) {
 			t.Errorf("serving again: %v", err)
 		}
 		<-s.served
@@ -204,9 +205,7 @@ func TestFaultsStayInside(t *testing.T) {
 func TestGivenUpWhileStored(t *testing.T) {
 	for _, last := range []string{"RSET\r\nQUIT\r\n", "QUIT\r\n", ""} {
 		s := start(Config{})
-		near, far := net.Pipe()
-		s.listener.conns <- peer{far}
-		c := newClient(near)
+		c := s.dial(t, false)
 		c.line()
 		c.say("EHLO x")
 		c.send("MAIL FROM:<>\r\nRCPT TO:<ann@example.org>\r\nBDAT 100000\r\n" + strings.Repeat("0123456\r\n", 5000))
@@ -227,7 +226,7 @@ func TestGivenUpWhileStored(t *testing.T) {
 
 // TestManyAtOnce runs sessions side by side over TCP, for the race detector.
 func TestManyAtOnce(t *testing.T) {
-	s := start(Config{TLS: serverTLS()})
+	s := start(Config{TLS: conntest.ServerTLS(t)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +238,7 @@ func TestManyAtOnce(t *testing.T) {
 	for range clients {
 		go func() {
 			errs <- func() error {
-				c, err := smtp.DialStartTLS(l.Addr().String(), clientTLS())
+				c, err := smtp.DialStartTLS(l.Addr().String(), conntest.ClientTLS())
 				if err != nil {
 					return err
 				}
@@ -271,7 +270,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	s := start(Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, newMemory()) }()
+	go func() { served <- s.Serve(ctx, conntest.Listen()) }()
 	cancel()
 	if err := <-served; !errors.Is(err, sessions.ErrClosed) {
 		t.Error(err)
