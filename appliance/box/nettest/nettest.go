@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -162,11 +161,10 @@ func (c Config) dns(ctx context.Context) (string, error) {
 		return "", err
 	}
 	q := new(dns.Msg).SetQuestion(".", dns.TypeNS)
-	answers := each(ctx, patience, servers, func(ctx context.Context, server string) error {
+	return first(ctx, patience, servers, func(ctx context.Context, server string) (string, error) {
 		_, err := c.lookup(ctx, q.Copy(), server)
-		return err
+		return server, err
 	})
-	return answers.join()
 }
 
 func (c Config) lookup(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
@@ -185,21 +183,10 @@ func (c Config) time(ctx context.Context) (string, error) {
 	if len(servers) == 0 {
 		return "", errors.New("no time server is known")
 	}
-	var mu sync.Mutex
-	var text string
-	answers := each(ctx, patience, servers, func(ctx context.Context, server string) error {
+	return first(ctx, patience, servers, func(ctx context.Context, server string) (string, error) {
 		offset, err := c.Ask(ctx, server)
-		if err == nil {
-			mu.Lock()
-			text = fmt.Sprintf("%s, %+.3f s", server, offset.Seconds())
-			mu.Unlock()
-		}
-		return err
+		return fmt.Sprintf("%s, %+.3f s", server, offset.Seconds()), err
 	})
-	if _, err := answers.join(); err != nil {
-		return "", err
-	}
-	return text, nil
 }
 
 // port25 looks for the mail servers of large providers and waits for the
@@ -209,25 +196,16 @@ func (c Config) port25(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var mu sync.Mutex
-	var who string
-	answers := each(ctx, smtpPatience, mailDomains(), func(ctx context.Context, domain string) error {
+	return first(ctx, smtpPatience, mailDomains(), func(ctx context.Context, domain string) (string, error) {
 		host, err := c.exchanger(ctx, servers, domain)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if err := c.greet(ctx, host); err != nil {
-			return fmt.Errorf("%s: %w", host, err)
+			return "", fmt.Errorf("%s: %w", host, err)
 		}
-		mu.Lock()
-		who = host
-		mu.Unlock()
-		return nil
+		return host, nil
 	})
-	if _, err := answers.join(); err != nil {
-		return "", err
-	}
-	return who, nil
 }
 
 // exchanger is a mail server of a domain.
@@ -276,37 +254,34 @@ func (c Config) greet(ctx context.Context, host string) error {
 	return err
 }
 
-// answer is what became of one server.
-type answer struct {
-	server string
-	err    error
-}
-
-type answers []answer
-
-// each asks all servers at once and waits until one did well, or all failed.
-func each(ctx context.Context, limit time.Duration, servers []string, ask func(context.Context, string) error) answers {
+// first asks all servers at once and gives what the first says that does well,
+// or the first error, once all have failed.
+func first(ctx context.Context, limit time.Duration, servers []string, ask func(ctx context.Context, server string) (string, error)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	came := make(chan answer, len(servers))
-	for _, s := range servers {
-		go func() { came <- answer{s, ask(ctx, s)} }()
+	type answer struct {
+		text string
+		err  error
 	}
-	var list answers
+	came := make(chan answer, len(servers)) // those who answer later are not waited for
+	for _, s := range servers {
+		go func() {
+			text, err := ask(ctx, s)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", s, err)
+			}
+			came <- answer{text, err}
+		}()
+	}
+	var failed error
 	for range servers {
 		a := <-came
 		if a.err == nil {
-			return answers{a}
+			return a.text, nil
 		}
-		list = append(list, a)
+		if failed == nil {
+			failed = a.err
+		}
 	}
-	return list
-}
-
-// join names the server that did well, else gives the first error.
-func (list answers) join() (string, error) {
-	if list[0].err == nil {
-		return list[0].server, nil
-	}
-	return "", fmt.Errorf("%s: %w", list[0].server, list[0].err)
+	return "", failed
 }
