@@ -173,7 +173,8 @@ type Since struct {
 
 // Since tells what vanished and what changed after a mod-sequence, as far as
 // the client knows of it: among known, or, with all, among any UID up to the view's last
-// (RFC 7162 section 3.2.5.2).
+// (RFC 7162 section 3.2.5.2). A message that still has its number in the view
+// has not vanished for the client: the next Sync tells of it.
 func (s *Selected) Since(ctx context.Context, since store.ModSeq, known Spans, all bool) (Since, error) {
 	var out Since
 	known = normal(known)
@@ -186,7 +187,7 @@ func (s *Selected) Since(ctx context.Context, since store.ModSeq, known Spans, a
 		return out, gone(err)
 	}
 	for _, uid := range ch.Vanished {
-		if wanted(uid) {
+		if wanted(uid) && s.uids.Seq(uid) == 0 {
 			out.Vanished = out.Vanished.add(uid)
 		}
 	}

@@ -68,8 +68,8 @@ type Notifier struct {
 	groups  []EventGroup
 	watcher *store.Watcher
 
-	known  map[store.MailboxID]store.Mailbox
-	subs   map[string]bool // subscribed names
+	known  map[store.MailboxID]store.Mailbox // HighestModSeq: what was told
+	subs   map[string]bool                   // subscribed names
 	dirty  map[store.MailboxID]Events
 	reload bool // names have changed
 	report bool // and not by this session
@@ -113,10 +113,15 @@ func (n *Notifier) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	told := n.known
 	n.known = make(map[store.MailboxID]store.Mailbox, len(boxes))
 	n.subs = make(map[string]bool)
 	for _, b := range boxes {
 		if !b.NonExistent {
+			if old, ok := told[b.ID]; ok {
+				// Changes of messages are still to be told.
+				b.HighestModSeq = old.HighestModSeq
+			}
 			n.known[b.ID] = b
 		}
 		if b.Subscribed {
