@@ -55,7 +55,8 @@ type Config struct {
 	// PerPerson is the most connections one person may have logged in; 0: DefaultPerPerson.
 	PerPerson int
 	// FactsMemory bounds the facts of messages kept in memory, bytes; it is the
-	// largest thing the server keeps. 0: DefaultFactsMemory.
+	// largest thing the server keeps. Half as much again may go to the entries
+	// of mailboxes. 0: DefaultFactsMemory.
 	FactsMemory int
 	// Version is told to clients that ask (RFC 2971).
 	Version string
@@ -67,7 +68,8 @@ type Config struct {
 const (
 	// DefaultAppendLimit is the largest message taken: the SMTP server's default too.
 	DefaultAppendLimit = 50 << 20
-	// DefaultFactsMemory holds the facts of some 15,000 messages.
+	// DefaultFactsMemory holds the facts of some 15,000 messages, and the
+	// entries of 100,000.
 	DefaultFactsMemory = 32 << 20
 	// DefaultPerPerson bounds one person's connections. Clients open one for
 	// each watched mailbox on each device; what is beyond this runs wild.
@@ -151,7 +153,8 @@ func New(cfg Config) *Server {
 		cfg: cfg, log: cfg.Log, table: commands(),
 		wait: timeouts{login: loginTimeout, idle: idleTimeout, read: readTimeout, write: writeTimeout},
 		base: &session.Base{
-			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, cfg.FactsMemory), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
+			Store: cfg.Store, Facts: session.NewFactsCache(cfg.Store, cfg.FactsMemory),
+			Entries: session.NewEntriesCache(cfg.Store, cfg.FactsMemory/2), Recents: session.NewRecents(time.Now()), Sharing: cfg.Sharing, Index: cfg.Index,
 		},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

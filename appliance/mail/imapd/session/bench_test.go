@@ -54,7 +54,7 @@ func BenchmarkSelected(b *testing.B) {
 			ds = ds[:0]
 		}
 	}
-	base := &session.Base{Store: st, Facts: session.NewFactsCache(st, 48<<20), Recents: session.NewRecents(time.Now())}
+	base := &session.Base{Store: st, Facts: session.NewFactsCache(st, 48<<20), Entries: session.NewEntriesCache(st, 8<<20), Recents: session.NewRecents(time.Now())}
 	u := session.NewUser(base, id, "ann@example.org")
 	s, err := u.Select(ctx, "INBOX", false)
 	if err != nil {

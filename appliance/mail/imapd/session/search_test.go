@@ -23,7 +23,7 @@ func setup(t *testing.T, index func(*store.Store) session.Index, msgs ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := &session.Base{Store: st, Facts: session.NewFactsCache(st, 1<<20), Recents: session.NewRecents(time.Now())}
+	base := &session.Base{Store: st, Facts: session.NewFactsCache(st, 1<<20), Entries: session.NewEntriesCache(st, 8<<20), Recents: session.NewRecents(time.Now())}
 	if index != nil {
 		base.Index = index(st)
 	}

@@ -66,7 +66,7 @@ func (s *Selected) load(ctx context.Context, id store.MailboxID) error {
 	s.uids = UIDs{}
 	var recent store.UID
 	start := s.user.Recents.start
-	box, err := s.user.Store.Entries(ctx, id, 0, 0, func(e store.Entry) error {
+	box, err := s.user.Entries.All(ctx, id, func(e *store.Entry) error {
 		s.uids.Append(e.UID)
 		if recent == 0 && !e.SaveDate.Before(start) {
 			recent = e.UID
@@ -291,9 +291,9 @@ func (s *Selected) isOwn(e store.Entry) bool {
 func (s *Selected) compare(ctx context.Context) (store.Changes, error) {
 	var ch store.Changes
 	next := uint32(1)
-	box, err := s.user.Store.Entries(ctx, s.box.ID, 0, 0, func(e store.Entry) error {
+	box, err := s.user.Entries.All(ctx, s.box.ID, func(e *store.Entry) error {
 		if e.ModSeq > s.modseq {
-			ch.Changed = append(ch.Changed, e)
+			ch.Changed = append(ch.Changed, *e)
 		}
 		for next <= s.uids.Len() && s.uids.At(next) < e.UID {
 			ch.Vanished = append(ch.Vanished, s.uids.At(next))
@@ -406,29 +406,11 @@ func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) e
 			return nil
 		}
 		out = out[:0]
-		i := 0
-		take := func(e store.Entry) {
-			for i < len(uids) && uids[i] < e.UID {
-				i++
-			}
-			if i < len(uids) && uids[i] == e.UID {
-				out = append(out, Numbered{s.uids.Seq(e.UID), e})
-				i++
-			}
-		}
-		lo, hi := uids[0], uids[len(uids)-1]
-		if int(hi-lo) < 2*len(uids) {
-			if _, err := s.user.Store.Entries(ctx, s.box.ID, lo, hi, func(e store.Entry) error { take(e); return nil }); err != nil {
-				return gone(err)
-			}
-		} else {
-			es, err := s.user.Store.EntriesOf(ctx, s.box.ID, uids)
-			if err != nil {
-				return gone(err)
-			}
-			for _, e := range es {
-				take(e)
-			}
+		if err := s.user.Entries.Some(ctx, s.box.ID, uids, func(e *store.Entry) error {
+			out = append(out, Numbered{s.uids.Seq(e.UID), *e})
+			return nil
+		}); err != nil {
+			return gone(err)
 		}
 		uids = uids[:0]
 		if len(out) == 0 {

@@ -16,6 +16,7 @@ const Delimiter = '/'
 // Base is what the sessions of all people work with.
 type Base struct {
 	Store   *store.Store
+	Entries *EntriesCache
 	Facts   *FactsCache
 	Recents *Recents
 	Sharing Sharing // nil: mailboxes cannot be shared
