@@ -198,7 +198,10 @@ func (c *Config) writeESP(dev fat.Device, p gpt.Partition, files []espFile) erro
 }
 
 // mke2fsConf keeps the host's defaults out: the same seed on every machine.
-// A file of 64 KiB an inode is many more than Badger makes.
+// A file of 64 KiB an inode is many more than Badger makes. With orphan_file the
+// list of files that are deleted while open lies in a file: without, each
+// deletion writes the superblock, whose checksum a power cut in the middle of
+// that write makes wrong, and the volume is refused before the journal is read.
 const mke2fsConf = `[defaults]
 	base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
 	blocksize = 4096
@@ -206,7 +209,7 @@ const mke2fsConf = `[defaults]
 	inode_ratio = 65536
 [fs_types]
 	ext4 = {
-		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize,orphan_file
 	}
 	small = {
 	}

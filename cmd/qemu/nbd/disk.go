@@ -143,10 +143,12 @@ func (d *Disk) Settle(rng *rand.Rand) (Cut, error) {
 		return Cut{}, errors.New("nbd: the disk has power")
 	}
 	cut := Cut{Writes: len(d.pending)}
-	for _, w := range d.pending {
-		// Most writes survive or are lost whole: a drive tears the one it is at.
+	for i, w := range d.pending {
+		// A drive tears the write that it is at: most likely the last one, or one
+		// of those that it puts in another order. The others survive or are lost
+		// whole.
 		keep := rng.Float64()
-		if rng.IntN(4) > 0 {
+		if i < len(d.pending)-1 && rng.IntN(4) > 0 {
 			keep = float64(rng.IntN(2))
 		}
 		kept, n := 0, len(w.data)/SectorSize
