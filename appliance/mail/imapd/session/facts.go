@@ -35,6 +35,7 @@ type FactsCache struct {
 type Facts struct {
 	store.Facts
 	texts [sortTexts]atomic.Pointer[string] // see sortText
+	reply atomic.Pointer[bool]              // see isReply
 }
 
 type cachedFacts struct {

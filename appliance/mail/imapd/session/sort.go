@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -44,10 +45,11 @@ type sortable struct {
 	values []sortValue // one a key
 }
 
-// sortValue holds text or a number, as the key is.
+// sortValue holds text or a number, as the key is. The number of a text is its
+// beginning, so that few texts need be looked at.
 type sortValue struct {
 	num  int64
-	text string // folded
+	text string // collated
 }
 
 // Sort is Search with its result in the order of keys. Messages that compare
@@ -55,15 +57,18 @@ type sortValue struct {
 func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progress func(done, total int)) (Found, error) {
 	want, facts := sortNeeds(keys)
 	var list []sortable
+	var values []sortValue // for the messages under way, one allocation
 	take := func(m *Numbered, f *Facts) {
-		values := make([]sortValue, len(keys))
+		v := values[:len(keys):len(keys)]
+		values = values[len(keys):]
 		for i, k := range keys {
-			values[i] = k.Field.value(m, f)
+			v[i] = k.Field.value(m, f)
 		}
-		list = append(list, sortable{m.UID, m.ModSeq, values})
+		list = append(list, sortable{m.UID, m.ModSeq, v})
 	}
 	var ids []store.BlobID
 	err := s.find(ctx, k, progress, func(ms []Numbered) error {
+		values = make([]sortValue, len(ms)*len(keys))
 		if !facts {
 			for i := range ms {
 				take(&ms[i], nil)
@@ -130,7 +135,10 @@ func (k SortField) value(m *Numbered, f *Facts) sortValue {
 	case SortSize:
 		return sortValue{num: m.Size}
 	}
-	return sortValue{text: f.sortText(k)}
+	text := f.sortText(k)
+	var head [8]byte
+	copy(head[:], text)
+	return sortValue{int64(binary.BigEndian.Uint64(head[:]) >> 1), text}
 }
 
 // sortText is the text of the message that SORT compares, collated. It is

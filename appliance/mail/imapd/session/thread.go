@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"pillarbox/appliance/mail/mimeindex"
-	"pillarbox/appliance/store/search"
 	"pillarbox/appliance/store/store"
 )
 
@@ -29,7 +28,7 @@ type Thread struct {
 
 	parent  *Thread
 	sent    int64  // of the message; see date
-	subject string // base subject, folded
+	subject string // base subject, collated
 	reply   bool   // the subject says so
 }
 
@@ -72,14 +71,12 @@ func (s *Selected) Thread(ctx context.Context, k *Criteria, kind ThreadKind, pro
 			ids = append(ids, ms[i].Blob)
 		}
 		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *Facts) error {
-			t := &Thread{UID: ms[i].UID, sent: sentDate(&ms[i], f).Unix(), subject: search.Fold(f.Subject)}
+			t := &Thread{UID: ms[i].UID, sent: sentDate(&ms[i], f).Unix(), subject: f.sortText(SortSubject)}
 			if kind == OrderedSubject {
 				b.roots = append(b.roots, t)
 				return nil
 			}
-			if idx, err := mimeindex.Unmarshal(f.Index); err == nil {
-				t.reply = isReply(mimeindex.Decode(idx.Envelope().Subject))
-			}
+			t.reply = f.isReply()
 			b.add(t, f.MessageID, f.References)
 			return ctx.Err()
 		})
@@ -98,6 +95,19 @@ func (s *Selected) Thread(ctx context.Context, k *Criteria, kind ThreadKind, pro
 var replySubject = regexp.MustCompile(`(?i)^\s*(\[[^\[\]]*\]\s*)*(re|fwd?)\s*(\[[^\[\]]*\]\s*)?:|\(fwd\)\s*$|^\s*\[fwd:.*\]\s*$`)
 
 func isReply(subject string) bool { return replySubject.MatchString(subject) }
+
+// isReply reports whether the message's subject says that it answers or
+// forwards another. It is worked out once.
+func (f *Facts) isReply() bool {
+	if f.reply.Load() == nil {
+		is := false
+		if idx, err := mimeindex.Unmarshal(f.Index); err == nil {
+			is = isReply(mimeindex.Decode(idx.Envelope().Subject))
+		}
+		f.reply.Store(&is)
+	}
+	return *f.reply.Load()
+}
 
 // threader builds threads. Where a step is named, it is one of the algorithm
 // REFERENCES in RFC 5256 section 3.
