@@ -70,6 +70,9 @@ func (o copyOp) apply(st *stage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := st.emailsAhead(src.Account, entries); err != nil {
+		return nil, err
+	}
 	within := src.Account == dst.Account
 	if !o.Move || !within {
 		var bytes, n int64

@@ -57,6 +57,9 @@ func (o expungeOp) apply(st *stage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := st.emailsAhead(m.Account, entries); err != nil {
+		return nil, err
+	}
 	log := st.beginLog(m.Account, o.At)
 	var out expungeResult
 	for i, uid := range o.UIDs {

@@ -117,8 +117,15 @@ func (m *mailboxRec) keywordsKnown(names []string) []byte {
 	return out
 }
 
-// entriesOf reads the entries of UIDs, nil for those that are not there.
+// entriesOf reads the entries of ascending UIDs, nil for those that are not there.
 func (s *stage) entriesOf(id MailboxID, uids []UID) ([]*entryRec, error) {
+	ids := make([]uint64, len(uids))
+	for i, uid := range uids {
+		ids[i] = uint64(uid)
+	}
+	if err := s.readAhead(key(tableEntry, uint64(id)), ids, func(n uint64) []byte { return keyEntry(id, UID(n)) }); err != nil {
+		return nil, err
+	}
 	out := make([]*entryRec, len(uids))
 	for i, uid := range uids {
 		e, err := s.entry(id, uid)
@@ -128,4 +135,16 @@ func (s *stage) entriesOf(id MailboxID, uids []UID) ([]*entryRec, error) {
 		out[i] = e
 	}
 	return out, nil
+}
+
+// emailsAhead reads the emails of entries that are about to be moved or removed.
+func (s *stage) emailsAhead(id AccountID, entries []*entryRec) error {
+	ids := make([]uint64, 0, len(entries))
+	for _, e := range entries {
+		if e != nil {
+			ids = append(ids, uint64(e.Email))
+		}
+	}
+	slices.Sort(ids)
+	return s.readAhead(key(tableEmail, uint64(id)), ids, func(n uint64) []byte { return keyEmail(id, EmailID(n)) })
 }

@@ -26,6 +26,7 @@ type op interface {
 type stage struct {
 	c         *committer
 	writes    map[string][]byte // nil removes
+	reads     map[string][]byte // of Badger, by readAhead; nil: no such row
 	size      int64             // of writes, as a transaction counts them
 	accounts  map[AccountID]*account
 	mailboxes map[MailboxID]*mailbox
@@ -86,6 +87,9 @@ func (s *stage) get(k []byte) ([]byte, error) {
 			}
 		}
 	}
+	if v, ok := s.reads[string(k)]; ok {
+		return v, nil
+	}
 	var out []byte
 	t := s.c.s.db.NewTransactionAt(newest, false)
 	defer t.Discard()
@@ -97,6 +101,34 @@ func (s *stage) get(k []byte) ([]byte, error) {
 		return nil, nil
 	}
 	return out, err
+}
+
+// readAhead reads the rows of a table that get is about to be asked for, by the
+// ids their keys end in, ascending: those of neighbours cost a fraction in one
+// go. Where they lie far apart it does nothing.
+func (s *stage) readAhead(prefix []byte, ids []uint64, keyOf func(uint64) []byte) error {
+	n := uint64(len(ids))
+	if n < 8 || ids[n-1]-ids[0] > 8*n {
+		return nil
+	}
+	if s.reads == nil {
+		s.reads = make(map[string][]byte, n)
+	}
+	for _, id := range ids {
+		s.reads[string(keyOf(id))] = nil
+	}
+	t := s.c.s.db.NewTransactionAt(newest, false)
+	defer t.Discard()
+	end := keyOf(ids[n-1])
+	return scanTxn(t, scanOptions{prefix: prefix, from: keyOf(ids[0])}, func(k, val []byte) error {
+		if bytes.Compare(k, end) > 0 {
+			return errStop
+		}
+		if _, wanted := s.reads[string(k)]; wanted {
+			s.reads[string(k)] = append([]byte{}, val...)
+		}
+		return nil
+	})
 }
 
 // scan calls fn with the rows of a prefix in key order. It costs an iterator:
