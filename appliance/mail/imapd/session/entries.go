@@ -78,40 +78,50 @@ func (c *EntriesCache) All(ctx context.Context, id store.MailboxID, fn func(*sto
 	return box, err
 }
 
+// View is a mailbox's entries for one command.
+type View struct {
+	cache *EntriesCache
+	id    store.MailboxID
+	snap  snapshot
+	kept  bool // snap is the mailbox
+}
+
+// View is the mailbox as of now, where it is kept; else it is read as of each
+// reading.
+func (c *EntriesCache) View(ctx context.Context, id store.MailboxID) (View, error) {
+	snap, _, ok, err := c.fresh(ctx, id)
+	return View{c, id, snap, ok}, err
+}
+
 // Some calls fn with those entries of ascending UIDs that exist.
-func (c *EntriesCache) Some(ctx context.Context, id store.MailboxID, uids []store.UID, fn func(*store.Entry) error) error {
+func (v *View) Some(ctx context.Context, uids []store.UID, fn func(*store.Entry) error) (err error) {
 	if len(uids) == 0 {
 		return nil
 	}
-	snap, _, ok, err := c.fresh(ctx, id)
-	if err != nil {
-		return err
-	}
-	i := 0
+	lo, hi := uids[0], uids[len(uids)-1]
 	take := func(e *store.Entry) error {
-		for i < len(uids) && uids[i] < e.UID {
-			i++
+		for len(uids) > 0 && uids[0] < e.UID {
+			uids = uids[1:]
 		}
 		switch {
-		case i == len(uids):
+		case len(uids) == 0:
 			return errStop
-		case uids[i] != e.UID:
+		case uids[0] != e.UID:
 			return nil
 		}
 		return fn(e)
 	}
-	lo, hi := uids[0], uids[len(uids)-1]
 	switch {
-	case ok:
-		err = snap.from(lo, take)
+	case v.kept:
+		err = v.snap.from(lo, take)
 	case int64(hi-lo) < 2*int64(len(uids)):
-		_, err = c.store.Entries(ctx, id, lo, hi, func(e store.Entry) error { return take(&e) })
+		_, err = v.cache.store.Entries(ctx, v.id, lo, hi, func(e store.Entry) error { return take(&e) })
 	default:
-		es, e := c.store.EntriesOf(ctx, id, uids)
-		for i := 0; i < len(es) && e == nil; i++ {
-			e = take(&es[i])
+		var es []store.Entry
+		es, err = v.cache.store.EntriesOf(ctx, v.id, uids)
+		for i := 0; i < len(es) && err == nil; i++ {
+			err = take(&es[i])
 		}
-		err = e
 	}
 	if errors.Is(err, errStop) {
 		return nil

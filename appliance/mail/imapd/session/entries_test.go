@@ -48,7 +48,11 @@ func TestEntriesCache(t *testing.T) {
 				}
 			}
 			some := read(func(fn func(store.Entry) error) error {
-				return c.Some(ctx, id, append(uids, ^store.UID(0)), func(e *store.Entry) error { return fn(*e) })
+				v, err := c.View(ctx, id)
+				if err != nil {
+					return err
+				}
+				return v.Some(ctx, append(uids, ^store.UID(0)), func(e *store.Entry) error { return fn(*e) })
 			})
 			if !reflect.DeepEqual(some, want) {
 				t.Fatalf("limit %d, step %d: of %v: %v\nwant %v", limit, step, uids, some, want)

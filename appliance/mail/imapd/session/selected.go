@@ -399,6 +399,10 @@ var errStop = errors.New("session: enough")
 // exist, ascending, some at a time; the slice is the callee's until it
 // returns.
 func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) error) (err error) {
+	view, err := s.user.Entries.View(ctx, s.box.ID)
+	if err != nil {
+		return gone(err)
+	}
 	uids := make([]store.UID, 0, batch)
 	out := make([]Numbered, 0, batch)
 	flush := func() error {
@@ -406,7 +410,7 @@ func (s *Selected) Entries(ctx context.Context, set Spans, fn func([]Numbered) e
 			return nil
 		}
 		out = out[:0]
-		if err := s.user.Entries.Some(ctx, s.box.ID, uids, func(e *store.Entry) error {
+		if err := view.Some(ctx, uids, func(e *store.Entry) error {
 			out = append(out, Numbered{s.uids.Seq(e.UID), *e})
 			return nil
 		}); err != nil {

@@ -42,7 +42,8 @@ type SortKey struct {
 type sortable struct {
 	uid    store.UID
 	modseq store.ModSeq
-	values []sortValue // one a key
+	first  sortValue   // of the first key, which mostly decides
+	values []sortValue // of the others
 }
 
 // sortValue holds text or a number, as the key is. The number of a text is its
@@ -53,22 +54,24 @@ type sortValue struct {
 }
 
 // Sort is Search with its result in the order of keys. Messages that compare
-// the same are in the order of their numbers (RFC 5256 section 3).
+// the same are in the order of their numbers (RFC 5256 section 3). There must
+// be a key.
 func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progress func(done, total int)) (Found, error) {
 	want, facts := sortNeeds(keys)
 	var list []sortable
+	first, others := keys[0], keys[1:]
 	var values []sortValue // for the messages under way, one allocation
 	take := func(m *Numbered, f *Facts) {
-		v := values[:len(keys):len(keys)]
-		values = values[len(keys):]
-		for i, k := range keys {
+		v := values[:len(others):len(others)]
+		values = values[len(others):]
+		for i, k := range others {
 			v[i] = k.Field.value(m, f)
 		}
-		list = append(list, sortable{m.UID, m.ModSeq, v})
+		list = append(list, sortable{m.UID, m.ModSeq, first.Field.value(m, f), v})
 	}
 	var ids []store.BlobID
 	err := s.find(ctx, k, progress, func(ms []Numbered) error {
-		values = make([]sortValue, len(ms)*len(keys))
+		values = make([]sortValue, len(ms)*len(others))
 		if !facts {
 			for i := range ms {
 				take(&ms[i], nil)
@@ -88,15 +91,11 @@ func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progre
 		return Found{}, err
 	}
 	slices.SortFunc(list, func(a, b sortable) int {
-		for i, k := range keys {
-			d := cmp.Compare(a.values[i].num, b.values[i].num)
-			if d == 0 {
-				d = strings.Compare(a.values[i].text, b.values[i].text)
-			}
-			if k.Reverse {
-				d = -d
-			}
-			if d != 0 {
+		if d := first.compare(&a.first, &b.first); d != 0 {
+			return d
+		}
+		for i := range others {
+			if d := others[i].compare(&a.values[i], &b.values[i]); d != 0 {
 				return d
 			}
 		}
@@ -107,6 +106,17 @@ func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progre
 		out.UIDs[i], out.ModSeqs[i] = list[i].uid, list[i].modseq
 	}
 	return out, nil
+}
+
+func (k SortKey) compare(a, b *sortValue) int {
+	d := cmp.Compare(a.num, b.num)
+	if d == 0 {
+		d = strings.Compare(a.text, b.text)
+	}
+	if k.Reverse {
+		d = -d
+	}
+	return d
 }
 
 // sortNeeds tells which facts the keys need, and whether they need any.
