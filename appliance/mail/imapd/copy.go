@@ -21,7 +21,7 @@ func tryCreate(err error) error {
 }
 
 // cmdCopy answers COPY and MOVE and their UID forms (RFC 9051 sections 6.4.7
-// and 6.4.8): all messages or none.
+// and 6.4.8): all messages or none, but for a MOVE too large for one commit.
 func (c *conn) cmdCopy(ctx context.Context, cl *call) error {
 	c.dec.SP()
 	set := c.dec.NumSet(cl.uid)
@@ -47,6 +47,10 @@ func (c *conn) cmdCopy(ctx context.Context, cl *call) error {
 	}
 	res, err := c.sel.Copy(ctx, spans, target.ID, move)
 	if err != nil {
+		if move && len(res.From) > 0 {
+			// RFC 6851 section 3.3: some went before it failed.
+			c.enc.Raw("* OK [").Raw(copyUID(res)).Raw("] Moved").End()
+		}
 		return tryCreate(err)
 	}
 	if len(res.From) == 0 {

@@ -108,32 +108,37 @@ func (c *conn) cmdStore(ctx context.Context, cl *call) error {
 	if change.UseUnchangedSince {
 		c.enableCondstore()
 	}
-	res, err := c.sel.ChangeFlags(ctx, spans, change)
+	modified, err := c.sel.ChangeFlags(ctx, spans, change, func(changed []session.Numbered, keywords bool) {
+		if keywords {
+			c.writeFlagsInUse()
+		}
+		for i := range changed {
+			c.writeStored(cl, &changed[i], silent)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	if res.NewKeywords {
-		c.writeFlagsInUse()
-	}
-	for i := range res.Changed {
-		m := &res.Changed[i]
-		switch {
-		case !silent:
-			c.writeFlags(m, cl.uid)
-		case c.on.condstore:
-			// RFC 7162 section 3.1.3: the new mod-sequence is told even then.
-			c.beginFetch(m)
-			if !c.on.uidonly && (cl.uid || c.on.qresync) {
-				c.enc.Raw("UID ").Num32(uint32(m.UID)).SP()
-			}
-			c.enc.Raw("MODSEQ (").Num(uint64(m.ModSeq)).Raw("))").End()
-		}
-	}
-	if len(res.Modified) > 0 {
-		cl.code = "MODIFIED " + c.setString(res.Modified, cl.uid)
+	if len(modified) > 0 {
+		cl.code = "MODIFIED " + c.setString(modified, cl.uid)
 		cl.text = "Some messages have changed and were left alone"
 	}
 	return nil
+}
+
+// writeStored tells of a message whose flags were changed.
+func (c *conn) writeStored(cl *call, m *session.Numbered, silent bool) {
+	switch {
+	case !silent:
+		c.writeFlags(m, cl.uid)
+	case c.on.condstore:
+		// RFC 7162 section 3.1.3: the new mod-sequence is told even then.
+		c.beginFetch(m)
+		if !c.on.uidonly && (cl.uid || c.on.qresync) {
+			c.enc.Raw("UID ").Num32(uint32(m.UID)).SP()
+		}
+		c.enc.Raw("MODSEQ (").Num(uint64(m.ModSeq)).Raw("))").End()
+	}
 }
 
 // setString writes UIDs as a set: of UIDs, or of the messages' numbers.

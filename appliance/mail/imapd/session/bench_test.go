@@ -99,7 +99,7 @@ func BenchmarkSelected(b *testing.B) {
 	first, _ := s.Resolve(imap.SeqSet{{Start: 1, Stop: 1000}})
 	run("Store1000", func() error {
 		for _, op := range []store.FlagOp{store.FlagsAdd, store.FlagsRemove} {
-			if _, err := s.ChangeFlags(u.Context(ctx), first, store.FlagChange{Op: op, Flags: store.Flags{System: store.Flagged}}); err != nil {
+			if _, err := s.ChangeFlags(u.Context(ctx), first, store.FlagChange{Op: op, Flags: store.Flags{System: store.Flagged}}, func([]session.Numbered, bool) {}); err != nil {
 				return err
 			}
 		}

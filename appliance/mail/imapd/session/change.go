@@ -3,46 +3,43 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
 	"pillarbox/appliance/store/store"
 )
 
-// Stored answers ChangeFlags.
-type Stored struct {
-	Changed  []Numbered  // new state of the messages that were found and allowed
-	Modified []store.UID // refused by UnchangedSince
-	// NewKeywords says that keywords came into use that the client does not know.
-	NewKeywords bool
-}
+// partSize is how many messages are changed before the client is told of
+// them, so that a change of a whole mailbox is not held in memory. A part is
+// durable by itself.
+const partSize = 1000
 
-// ChangeFlags changes flags of the messages in the set. Flags the person has no
-// right to change are left alone (RFC 4314 section 4); if none is left, it is
-// an error.
-func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChange) (Stored, error) {
-	var out Stored
+// ChangeFlags changes flags of the messages in the set. Part by part it gives
+// the new state of the messages that were found and allowed to each, with
+// whether keywords came into use that the client does not know; it answers
+// which messages UnchangedSince kept. Flags the person has no right to change are left
+// alone (RFC 4314 section 4); if none is left, it is an error.
+func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChange, each func(changed []Numbered, keywords bool)) (modified []store.UID, err error) {
 	if err := s.allowedFlags(&c); err != nil {
-		return out, err
+		return nil, err
 	}
-	uids := s.uids.within(set)
-	if len(uids) == 0 {
-		return out, nil
-	}
-	res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
-	if err != nil {
-		return out, gone(err)
-	}
-	out.Modified = res.Modified
-	out.Changed = make([]Numbered, 0, len(res.Changed))
-	for _, e := range res.Changed {
-		out.Changed = append(out.Changed, Numbered{s.uids.Seq(e.UID), e})
-		s.changed(&e)
-		if s.Learn(e.Flags.Keywords) {
-			out.NewKeywords = true
+	for uids := range slices.Chunk(s.uids.within(set), partSize) {
+		res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
+		if err != nil {
+			return modified, gone(err)
 		}
+		modified = append(modified, res.Modified...)
+		changed := make([]Numbered, 0, len(res.Changed))
+		keywords := false
+		for _, e := range res.Changed {
+			changed = append(changed, Numbered{s.uids.Seq(e.UID), e})
+			s.changed(&e)
+			keywords = s.Learn(e.Flags.Keywords) || keywords
+		}
+		each(changed, keywords)
 	}
-	return out, nil
+	return modified, nil
 }
 
 // allowedFlags takes the flags out of a change that the person may not touch.
