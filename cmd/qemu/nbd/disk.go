@@ -30,6 +30,9 @@ const SectorSize = 512
 // goes to the backing store, as in a drive whose cache is full.
 const cacheLimit = 256 << 20
 
+// ErrBroken means that a place of the disk cannot be read or written.
+var ErrBroken = errors.New("nbd: the disk is broken there")
+
 // ErrPowerOff means that the power was cut.
 var ErrPowerOff = errors.New("nbd: the disk has no power")
 
@@ -48,6 +51,7 @@ type Disk struct {
 	pending []write          // in the order they came
 	latest  map[int64][]byte // sector number to the newest remembered content
 	cached  int              // bytes in pending
+	broken  [2]int64         // bytes from and to that fail
 	armed   int              // operations until the power goes; 0 when not armed
 	frozen  chan struct{}    // closed when the power has gone
 	closed  chan struct{}    // closed by Close
@@ -103,6 +107,14 @@ func (d *Disk) Arm(n int) <-chan struct{} {
 	defer d.mu.Unlock()
 	d.armed = n
 	return d.frozen
+}
+
+// Break lets reads and writes fail that touch the bytes from, up to to: until
+// the next Break, whose bytes take their place.
+func (d *Disk) Break(from, to int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.broken = [2]int64{from, to}
 }
 
 // PowerOff lets the power go now.
@@ -204,6 +216,9 @@ func (d *Disk) step() error {
 func (d *Disk) check(n int, off int64) error {
 	if off < 0 || off%SectorSize != 0 || n%SectorSize != 0 || off > d.size-int64(n) {
 		return fmt.Errorf("nbd: %d bytes at %d of a disk of %d bytes in sectors of %d", n, off, d.size, SectorSize)
+	}
+	if off < d.broken[1] && off+int64(n) > d.broken[0] {
+		return ErrBroken
 	}
 	return nil
 }

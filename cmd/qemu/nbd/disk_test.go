@@ -222,3 +222,26 @@ func TestBounds(t *testing.T) {
 		t.Error("a disk with power was settled")
 	}
 }
+
+func TestBreak(t *testing.T) {
+	d := NewDisk(make(memory, 8*SectorSize), 8*SectorSize)
+	d.Break(2*SectorSize, 4*SectorSize)
+	for _, tt := range []struct {
+		first, n int
+		want     error
+	}{{0, 2, nil}, {1, 2, ErrBroken}, {2, 1, ErrBroken}, {3, 3, ErrBroken}, {4, 4, nil}, {0, 8, ErrBroken}} {
+		off := int64(tt.first) * SectorSize
+		_, readErr := d.ReadAt(make([]byte, tt.n*SectorSize), off)
+		_, writeErr := d.WriteAt(sectors(1, tt.n), off)
+		throughErr := d.WriteThrough(sectors(1, tt.n), off)
+		for _, err := range []error{readErr, writeErr, throughErr} {
+			if !errors.Is(err, tt.want) {
+				t.Errorf("%d sectors from %d: %v, want %v", tt.n, tt.first, err, tt.want)
+			}
+		}
+	}
+	d.Break(0, 0)
+	if _, err := d.ReadAt(make([]byte, 8*SectorSize), 0); err != nil {
+		t.Error(err)
+	}
+}

@@ -69,6 +69,16 @@ func ReadESP(disk Disk, size int64, name string) ([]byte, error) {
 	return esp.ReadFile(name)
 }
 
+// ListESP names what is in a folder of the ESP of the disk of size bytes,
+// folders with a slash at the end.
+func ListESP(disk Disk, size int64, folder string) ([]string, error) {
+	esp, err := openESP(disk, size)
+	if err != nil {
+		return nil, err
+	}
+	return esp.List(folder)
+}
+
 // PartitionStart finds a partition of the disk of size bytes by its name, and
 // returns its first byte.
 func PartitionStart(disk Disk, size int64, name string) (int64, error) {

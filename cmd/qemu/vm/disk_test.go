@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,6 +58,9 @@ func TestNewDisk(t *testing.T) {
 		t.Errorf("size %d, %v", st.Size(), err)
 	}
 	if got, err := ReadESP(readOnly{f}, size, ProvisionFile); err != nil || string(got) != "[box]\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := ListESP(readOnly{f}, size, "/"); err != nil || !slices.Equal(got, []string{ProvisionFile}) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	after, err := os.ReadFile(image)

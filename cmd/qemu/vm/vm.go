@@ -86,7 +86,7 @@ type VM struct {
 	waitErr error
 	addrs   map[int]string
 	closing sync.Once
-	cleanup func()
+	sockets string // folder
 }
 
 // Start starts the machine. It runs until it powers itself off, Close, or the
@@ -109,7 +109,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &VM{ended: make(chan struct{}), cleanup: func() { os.RemoveAll(sockets) }}
+	v := &VM{ended: make(chan struct{}), sockets: sockets}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.Close())
@@ -321,7 +321,7 @@ func (v *VM) Close() (err error) {
 }
 
 func (v *VM) close() error {
-	defer v.cleanup()
+	defer os.RemoveAll(v.sockets)
 	if v.cmd == nil || v.cmd.Process == nil {
 		return nil
 	}

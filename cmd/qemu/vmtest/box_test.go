@@ -90,12 +90,18 @@ var accelerator = sync.OnceValue(func() string {
 // newDisk puts the image on a new disk, with a provisioning file unless it is empty.
 func newDisk(t *testing.T, provision string) string {
 	t.Helper()
+	return newDiskOf(t, vm.DiskSize, provision)
+}
+
+// newDiskOf is newDisk for a disk of size bytes.
+func newDiskOf(t *testing.T, size int64, provision string) string {
+	t.Helper()
 	img, err := image()
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "disk.img")
-	if err := vm.NewDisk(path, img, vm.DiskSize, []byte(provision)); err != nil {
+	if err := vm.NewDisk(path, img, size, []byte(provision)); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -120,12 +126,18 @@ func ports() []vm.Forward {
 // start turns a machine on, with a disk as vm.Config.Drive has it.
 func start(t *testing.T, drive string) *box {
 	t.Helper()
-	dir := t.TempDir()
-	m, err := vm.Start(context.Background(), vm.Config{Dir: dir, Drive: drive, Forwards: ports(), Accel: accelerator()})
+	return startWith(t, vm.Config{Drive: drive})
+}
+
+// startWith turns a machine on that has more than a disk.
+func startWith(t *testing.T, c vm.Config) *box {
+	t.Helper()
+	c.Dir, c.Forwards, c.Accel = t.TempDir(), ports(), accelerator()
+	m, err := vm.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{m, t, dir}
+	b := &box{m, t, c.Dir}
 	t.Cleanup(func() {
 		if err := m.Close(); err != nil {
 			t.Error(err)
@@ -141,11 +153,17 @@ func start(t *testing.T, drive string) *box {
 func boot(t *testing.T, drive string) *box {
 	t.Helper()
 	b := start(t, drive)
+	b.served()
+	return b
+}
+
+// served waits until the machine that boots serves mail.
+func (b *box) served() {
+	b.t.Helper()
 	began := time.Now()
 	b.expect(bootLimit, `pillarbox: mail is served`)
 	took := b.expect(bootLimit, `pillarbox: boot took ([0-9.]+)s`)[1]
-	t.Logf("boot: %s s from kernel start to mail served, %.1f s with firmware", took, time.Since(began).Seconds())
-	return b
+	b.t.Logf("boot: %s s from kernel start to mail served, %.1f s with firmware", took, time.Since(began).Seconds())
 }
 
 // raw is a disk in a file.
@@ -252,14 +270,30 @@ func squeeze(text string) string {
 // being off.
 func stateLog(t *testing.T, disk, service string) string {
 	t.Helper()
+	return must(t, "", "/sbin/debugfs", "-R", "cat /log/"+service+".log", stateVolume(t, disk))
+}
+
+// stateVolume is where debugfs finds the state volume of a disk.
+func stateVolume(t *testing.T, disk string) string {
+	t.Helper()
+	return fmt.Sprintf("%s?offset=%d", disk, volumeStart(t, disk, "PBX-STATE"))
+}
+
+// volumeStart is the first byte of a volume on a disk.
+func volumeStart(t *testing.T, disk, volume string) int64 {
+	t.Helper()
 	f, err := os.Open(disk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	at, err := vm.PartitionStart(f, vm.DiskSize, "PBX-STATE")
+	st, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return must(t, "", "/sbin/debugfs", "-R", "cat /log/"+service+".log", fmt.Sprintf("%s?offset=%d", disk, at))
+	at, err := vm.PartitionStart(f, st.Size(), volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }

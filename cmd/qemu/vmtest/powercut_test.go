@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"pillarbox/cmd/qemu/nbd"
-	"pillarbox/cmd/qemu/vm"
 )
 
 const (
@@ -93,11 +92,23 @@ func number(t *testing.T, env string, otherwise int) int {
 // power cut loses.
 func bootNBD(t *testing.T, path string) (*box, *nbd.Disk) {
 	t.Helper()
+	drive, disk := serveNBD(t, path)
+	return boot(t, drive), disk
+}
+
+// serveNBD serves the disk in the file at path, and returns what vm.Config.Drive
+// is to say of it.
+func serveNBD(t *testing.T, path string) (drive string, disk *nbd.Disk) {
+	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk := nbd.NewDisk(f, vm.DiskSize)
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk = nbd.NewDisk(f, st.Size())
 	dir, err := os.MkdirTemp("", "nbd") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
@@ -120,8 +131,7 @@ func bootNBD(t *testing.T, path string) (*box, *nbd.Disk) {
 		}
 		os.RemoveAll(dir)
 	})
-	b := boot(t, "file.driver=nbd,file.server.type=unix,file.server.path="+socket+",format=raw,cache=writeback")
-	return b, disk
+	return "file.driver=nbd,file.server.type=unix,file.server.path=" + socket + ",format=raw,cache=writeback", disk
 }
 
 // submission is people who submit mail without a pause.
