@@ -50,7 +50,7 @@ test-unit: host ## the tests that need no VM, with the race detector where gorou
 
 .PHONY: test-vm
 test-vm: host ## the tests that boot images in QEMU, and that builds are reproducible
-	go test -tags vm -p 1 -timeout 30m -v ./image ./cmd/qemu/...
+	go test -tags vm -p 1 -timeout 40m -v ./image ./cmd/qemu/...
 
 .PHONY: soak
 soak: host ## what is too long for CI: SEEDS power cuts from SEED on
