@@ -2,8 +2,13 @@
 //
 // Services listen on all addresses and look after their own limits; the firewall
 // stands before programs that nobody meant to open, and before the accept queue
-// when one network opens connections faster than any client does. Everything that
-// the box itself begins is let out, and the answers in.
+// when one source opens connections faster, or holds more of them, than any
+// office does. Ports that the box is managed by are for the networks of a list.
+// Everything that the box itself begins is let out, and the answers in.
+//
+// A source is one IPv4 address, or one IPv6 network of 64 bits, which is what one
+// customer has at least. What is beyond a limit is dropped, not refused: TCP asks
+// again after a second, so that an honest client is late rather than turned away.
 //
 // Invariants: the rules are one table of their own, replaced in one transaction,
 // so that there is never a moment with half of them; rules of others are not
@@ -16,7 +21,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -26,23 +31,8 @@ import (
 // table is the name of the table.
 const table = "pillarbox"
 
-const (
-	// perSecond and burst bound the new connections of one IPv4 address or one
-	// IPv6 network of 64 bits, which is what one customer has at least. An
-	// office of a hundred people behind one address opens a few hundred at once
-	// in the morning; a flood is thousands.
-	perSecond = 50
-	burst     = 1000
-
-	// sources is how many of them are counted at once, in some megabytes.
-	sources = 65536
-
-	// forget is when a source that was silent is no longer counted.
-	forget = 2 * time.Minute
-
-	// pings is how many echo requests a second are answered, of all the world.
-	pings = 50
-)
+// pings is how many echo requests a second are answered, of all the world.
+const pings = 50
 
 // Ports that other than the services of Config need.
 const (
@@ -51,9 +41,22 @@ const (
 	multicastDNS = 5353
 )
 
-// Config says what is let in.
+// Config says what is let in, by TCP port.
 type Config struct {
-	Services []uint16 // TCP ports that anybody may connect to
+	Servers []uint16 // mail from other servers, which anybody may send
+	People  []uint16 // where people log in, from anywhere
+	// Administration is for Networks alone; where there are none, for Local.
+	Administration []uint16
+	Networks       []netip.Prefix
+}
+
+// Local lists the networks that nobody is in who is not near the box: those for
+// private use (RFC 1918, RFC 4193) and of the link (RFC 3927, RFC 4291).
+func Local() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"),
+	}
 }
 
 // Apply puts the rules of cfg in place of those there are.
@@ -72,6 +75,13 @@ func Apply(cfg Config) error {
 		Name: "forward", Table: b.t, Type: nftables.ChainTypeFilter, Policy: &drop,
 		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
 	})
+	b.limited()
+	if len(cfg.Networks) == 0 {
+		cfg.Networks = Local()
+	}
+	b.serve("servers", servers(), nil)
+	b.serve("people", people(), nil)
+	b.serve("administration", people(), cfg.Networks)
 	b.chain = c.AddChain(&nftables.Chain{
 		Name: "input", Table: b.t, Type: nftables.ChainTypeFilter, Policy: &drop,
 		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter,
@@ -129,10 +139,13 @@ func (b *builder) input(cfg Config) {
 		b.rule(protocol(unix.IPPROTO_UDP), destination(port), accept())
 	}
 
-	b.rule(protocol(unix.IPPROTO_TCP), b.over("flood4", unix.NFPROTO_IPV4), drop())
-	b.rule(protocol(unix.IPPROTO_TCP), b.over("flood6", unix.NFPROTO_IPV6), drop())
-	for _, port := range cfg.Services {
-		b.rule(protocol(unix.IPPROTO_TCP), destination(port), accept())
+	for _, class := range []struct {
+		chain string
+		ports []uint16
+	}{{"servers", cfg.Servers}, {"people", cfg.People}, {"administration", cfg.Administration}} {
+		for _, port := range class.ports {
+			b.rule(protocol(unix.IPPROTO_TCP), destination(port), jump(class.chain))
+		}
 	}
 	// A clear no for TCP: servers that mail is sent to may ask who connects
 	// (RFC 1413), and silence would hold up the mail.
@@ -147,37 +160,14 @@ func (b *builder) rule(parts ...[]expr.Any) {
 	b.c.AddRule(r)
 }
 
-// over matches what a source of the IP version nfproto sends beyond the limit,
-// with the set called name to count in.
-func (b *builder) over(name string, nfproto byte) []expr.Any {
-	set := &nftables.Set{
-		Table: b.t, Name: name, KeyType: nftables.TypeIPAddr, Dynamic: true,
-		HasTimeout: true, Timeout: forget, Size: sources,
-	}
-	// The source address: octets 12 to 15 of the IPv4 header (RFC 791 section
-	// 3.1), octets 8 to 23 of that of IPv6 (RFC 8200 section 3).
-	source := []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4}}
-	if nfproto == unix.NFPROTO_IPV6 {
-		set.KeyType = nftables.TypeIP6Addr
-		network := make([]byte, 16)
-		binary.BigEndian.PutUint64(network, ^uint64(0))
-		source = []expr.Any{
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 16},
-			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 16, Mask: network, Xor: make([]byte, 16)},
-		}
-	}
-	if err := b.c.AddSet(set, nil); err != nil && b.err == nil {
-		b.err = err
-	}
-	match := append(family(nfproto), source...)
-	return append(match, &expr.Dynset{
-		SrcRegKey: 1, SetName: set.Name, SetID: set.ID,
-		Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: limitOver(perSecond, burst),
-	})
+func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
+
+// jump goes on in another chain, and comes back where that does not decide.
+func jump(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
 }
 
-func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
-func drop() []expr.Any   { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
+func drop() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
 
 // limitOver matches beyond rate packets a second.
 func limitOver(rate uint64, burst uint32) []expr.Any {

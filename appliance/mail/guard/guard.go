@@ -20,10 +20,10 @@ import (
 
 // Defaults for the fields of Limits that are zero.
 const (
-	// defaultPerIP lets a household or an office behind one address work with
-	// a dozen clients of several connections each, and keeps one host from
-	// taking all of Total.
-	defaultPerIP = 100
+	// defaultPerIP lets an office of fifty people behind one address work with
+	// five to ten connections each, and keeps one host from taking all of
+	// Total.
+	defaultPerIP = 500
 	// defaultTotal is what a box of 2 GiB carries at some 100 KiB a connection.
 	defaultTotal = 2000
 	// defaultHandshake is long enough for a satellite link with lost packets
