@@ -77,6 +77,7 @@ func (c *checker) box(b *Box) {
 	c.value("box.timezone", &b.Timezone, Timezone)
 	c.value("box.language", &b.Language, Language)
 	c.value("box.keyboard", &b.Keyboard, Keyboard)
+	c.list("box.administration", b.Administration, Subnet)
 	c.password("box.admin_password", b.AdminPassword, b.AdminPasswordHash, AdminLogin)
 }
 

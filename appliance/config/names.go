@@ -225,6 +225,21 @@ func InterfaceAddress(s string) (string, error) {
 	return p.String(), nil
 }
 
+// Subnet checks a network, such as 192.0.2.0/24, or a single address, and gives
+// it with its length and without bits beyond that.
+func Subnet(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if ip, err := IP(s); err == nil {
+		a := netip.MustParseAddr(ip)
+		return netip.PrefixFrom(a.WithZone(""), a.BitLen()).String(), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4In6() {
+		return "", errors.New("must be a network such as 192.0.2.0/24, or an IP address")
+	}
+	return p.Masked().String(), nil
+}
+
 // TimeServer checks the name or address of a time server, with its port where
 // that is not NTP's own.
 func TimeServer(s string) (string, error) {

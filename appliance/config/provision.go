@@ -27,12 +27,15 @@ type Provision struct {
 
 // Box is the machine: its name, clock and administrator.
 type Box struct {
-	Hostname          string `toml:"hostname"`
-	Timezone          string `toml:"timezone"`
-	Language          string `toml:"language"` // of the console, one of Languages
-	Keyboard          string `toml:"keyboard"` // at the screen, one of Keyboards
-	AdminPassword     string `toml:"admin_password"`
-	AdminPasswordHash string `toml:"admin_password_hash"`
+	Hostname string `toml:"hostname"`
+	Timezone string `toml:"timezone"`
+	Language string `toml:"language"` // of the console, one of Languages
+	Keyboard string `toml:"keyboard"` // at the screen, one of Keyboards
+	// Administration are the networks that may reach the pages the box is
+	// managed by; empty: those there are, private ones on a fresh box.
+	Administration    []string `toml:"administration"`
+	AdminPassword     string   `toml:"admin_password"`
+	AdminPasswordHash string   `toml:"admin_password_hash"`
 }
 
 // The modes of Network.

@@ -90,6 +90,7 @@ func TestProblems(t *testing.T) {
 		{"time zone", "[box]\ntimezone = 'Mars/Olympus'\n", []string{"line 2: box.timezone must be a time zone such as Europe/Berlin"}},
 		{"language", "[box]\nlanguage = 'tlh'\n", []string{"line 2: box.language must be one of en, de, fr, es"}},
 		{"keyboard", "[box]\nkeyboard = 'de_DE'\n", []string{"line 2: box.keyboard must be one of us, uk, de, fr, es, ch"}},
+		{"administration", "[box]\nadministration = ['192.0.2.0/24', 'office']\n", []string{"line 2: box.administration[2] must be a network such as 192.0.2.0/24, or an IP address"}},
 		{"admin password", "[box]\nadmin_password = 'short'\n", []string{"line 2: box.admin_password must have at least 8 characters"}},
 		{"both passwords", "[box]\nadmin_password = 'correct horse'\nadmin_password_hash='x'", []string{"line 2: box.admin_password and box.admin_password_hash must not both"}},
 		{"bad hash", "[box]\nadmin_password_hash = '$2b$x'\n", []string{"line 2: box.admin_password_hash must be an argon2id hash"}},

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"sync"
@@ -28,9 +29,22 @@ import (
 // mailOwner is the uid and gid of maild, which init starts it with.
 const mailOwner = 1000
 
-// services are the TCP ports of what the box serves: SMTP, submission, IMAP, POP3
-// and the web.
-func services() []uint16 { return []uint16{25, 465, 587, 143, 993, 110, 995, 80, 443} }
+// ports are the TCP ports of what the box serves: SMTP; submission, IMAP and POP3;
+// and the web, which is for administration alone.
+func ports() firewall.Config {
+	return firewall.Config{Servers: []uint16{25}, People: []uint16{465, 587, 143, 993, 110, 995}, Administration: []uint16{80, 443}}
+}
+
+// wall is the firewall before the ports.
+type wall struct{}
+
+func (wall) Apply(administration []netip.Prefix) error {
+	cfg := ports()
+	cfg.Networks = administration
+	return firewall.Apply(cfg)
+}
+
+func (wall) Limited() ([]firewall.Limited, error) { return firewall.Sources() }
 
 // announced are those that programs look for on a local network (RFC 6186 and
 // RFC 8314 give the names).
@@ -71,7 +85,7 @@ func run() error {
 		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
 		Init: initapi.NewClient(initapi.Socket), Mail: mailapi.NewClient(mailapi.Socket), Health: healthapi.NewClient(healthapi.Socket), Backup: backupapi.NewClient(mailapi.Socket), Log: log,
 		Announce: announced(),
-		Protect:  func() error { return firewall.Apply(firewall.Config{Services: services()}) },
+		Firewall: wall{},
 	})
 	if err != nil {
 		return err

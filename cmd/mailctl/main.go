@@ -91,6 +91,7 @@ func commands() []command {
 		{"services", "", "the processes of the box", services},
 		{"log", "[--follow] [--grep TEXT] [--stored] [SERVICE]", "the latest lines of a service, or of all", log},
 		{"network-test", "", "try cable, address, router, name servers, time and port 25 outwards", networkTest},
+		{"firewall", "[local | NETWORK ...]", "who was limited, and from which networks the box may be managed", firewall},
 		{"trace", "ID | MESSAGE-ID | ADDRESS", "what happened to a message, or to those of an address", traceMail},
 		{"support-bundle", "[--message ID] FILE | -", "write logs, health and settings without secrets, for whoever looks for a fault", supportBundle},
 		{"factory-reset", "HOSTNAME [--yes]", "restart the box and remove all settings and all mail", factoryReset},

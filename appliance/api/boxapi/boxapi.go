@@ -8,6 +8,7 @@
 //	POST /v1/network/try   Network; in force until it is kept, else for two minutes
 //	POST /v1/network/keep  keeps the network that is being tried
 //	POST /v1/network/test  TestRequest in, NetworkTest out, within seconds
+//	GET  /v1/firewall   Firewall
 //	GET  /v1/timezones  []string
 //	POST /v1/support        SupportRequest; the support bundle, a .tar.zst
 //	POST /v1/support/stick  SupportRequest; StickFile, the bundle on a USB stick
@@ -45,6 +46,8 @@ type Service interface {
 	// TestNetwork tries one of NetworkTests. A test that fails is an answer; the
 	// error is for one that could not be made.
 	TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error)
+	// Firewall tells who was limited.
+	Firewall(ctx context.Context) (*Firewall, error)
 	// Timezones lists the names that Settings.Timezone may have.
 	Timezones(ctx context.Context) ([]string, error)
 	// SupportBundle writes logs, health and settings without secrets as a
@@ -175,6 +178,9 @@ type Settings struct {
 	Keyboard string   `json:"keyboard,omitempty"` // at the screen, as config.Keyboards; empty: us
 	Network  Network  `json:"network"`
 	NTP      []string `json:"ntp,omitempty"` // servers; empty: those of the lease, else the default pool
+	// Administration are the networks that may reach the ports the box is
+	// managed by; empty: private ones.
+	Administration []string `json:"administration,omitempty"`
 }
 
 // Network is how the box gets its addresses. The zero value is DHCP on every
@@ -185,6 +191,23 @@ type Network struct {
 	Address   string   `json:"address,omitempty"`   // static: with prefix length, such as 192.0.2.5/24
 	Gateway   string   `json:"gateway,omitempty"`   // static; empty: none
 	DNS       []string `json:"dns,omitempty"`       // static: resolvers; DHCP: instead of the lease's
+}
+
+// Firewall is what the firewall does.
+type Firewall struct {
+	// Administration are the networks that may reach the ports the box is
+	// managed by.
+	Administration []string `json:"administration"`
+	// Limited are the sources that opened connections faster, or held more of
+	// them, than allowed within the last hour, the latest first.
+	Limited []Limited `json:"limited"`
+}
+
+// Limited is a source that was limited.
+type Limited struct {
+	Source  string    `json:"source"`  // such as 192.0.2.5/32; IPv6: 64 bits
+	Dropped uint64    `json:"dropped"` // attempts to connect
+	Last    time.Time `json:"last"`
 }
 
 // Tests of the network. Each needs those before it, but for the last two, which

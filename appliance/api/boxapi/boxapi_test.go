@@ -28,9 +28,15 @@ var status = Status{
 	Clock:      Clock{Synced: true, Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 }
 
+var firewall = Firewall{
+	Administration: []string{"192.0.2.0/24"},
+	Limited:        []Limited{{Source: "198.51.100.7/32", Dropped: 7, Last: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}},
+}
+
 func (f *fake) Status(context.Context) (*Status, error)     { s := status; return &s, nil }
 func (f *fake) Settings(context.Context) (*Settings, error) { return &f.settings, nil }
 func (f *fake) Timezones(context.Context) ([]string, error) { return []string{"UTC"}, nil }
+func (f *fake) Firewall(context.Context) (*Firewall, error) { return &firewall, nil }
 func (f *fake) TryNetwork(_ context.Context, n Network) error {
 	f.settings.Network = n
 	return nil
@@ -103,6 +109,8 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	check("set settings", out, err, &in)
 	out, err = c.Settings(ctx)
 	check("settings", out, err, &in)
+	fw, err := c.Firewall(ctx)
+	check("firewall", fw, err, &firewall)
 	tz, err := c.Timezones(ctx)
 	check("time zones", tz, err, []string{"UTC"})
 	test, err := c.TestNetwork(ctx, TestRequest{Test: TestLink})

@@ -30,6 +30,11 @@ func (c *Client) Settings(ctx context.Context) (*Settings, error) {
 	return s, c.wire.Get(ctx, "/v1/settings", s)
 }
 
+func (c *Client) Firewall(ctx context.Context) (*Firewall, error) {
+	f := new(Firewall)
+	return f, c.wire.Get(ctx, "/v1/firewall", f)
+}
+
 func (c *Client) SetSettings(ctx context.Context, in Settings) (*Settings, error) {
 	s := new(Settings)
 	return s, c.wire.Put(ctx, "/v1/settings", in, s)

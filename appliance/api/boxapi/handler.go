@@ -40,6 +40,9 @@ func Handler(s Service) http.Handler {
 		}
 		return s.TestNetwork(r.Context(), in)
 	}))
+	mux.Handle("GET /v1/firewall", wire.Handle(func(r *http.Request) (any, error) {
+		return s.Firewall(r.Context())
+	}))
 	mux.Handle("GET /v1/timezones", wire.Handle(func(r *http.Request) (any, error) {
 		return s.Timezones(r.Context())
 	}))

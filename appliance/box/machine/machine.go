@@ -74,8 +74,8 @@ type Config struct {
 	// Backup makes and takes backups on sticks; nil: none.
 	Backup backupapi.Service
 	Log    *slog.Logger
-	// Protect puts up the firewall; nil: none (tests).
-	Protect func() error
+	// Firewall stands before the services; nil: none (tests).
+	Firewall Firewall
 	// Announce are the services that the local network is told of.
 	Announce []mdns.Service
 	// TryFor is how long a network is tried; two minutes where 0.
@@ -93,7 +93,7 @@ type Manager struct {
 	settings  boxapi.Settings
 	provision boxapi.Provision
 	trial     *trial // nil: no network is being tried
-	open      error  // why there is no firewall
+	wall      wall
 }
 
 var _ boxapi.Service = (*Manager)(nil)
@@ -128,17 +128,9 @@ func (m *Manager) Current() boxapi.Settings { m.mu.Lock(); defer m.mu.Unlock(); 
 // Start puts up the firewall, before there is an address to reach the box by, and
 // applies the settings and the provisioning file where there is one.
 func (m *Manager) Start(ctx context.Context) {
-	if m.cfg.Protect != nil {
-		if err := m.cfg.Protect(); err != nil {
-			// Services look after themselves: mail goes on, and the status says it.
-			m.cfg.Log.Error("no firewall", "error", err)
-			m.mu.Lock()
-			m.open = err
-			m.mu.Unlock()
-		} else {
-			m.cfg.Log.Info("the firewall is up")
-		}
-	}
+	// Without a firewall services look after themselves: mail goes on, and the
+	// status says it.
+	_ = m.protect(m.Current().Administration)
 	m.provisionFrom(ctx)
 	if err := m.apply(m.Current()); err != nil {
 		m.cfg.Log.Error("settings could not be applied", "error", err)
@@ -261,6 +253,15 @@ func check(s boxapi.Settings) (boxapi.Settings, error) {
 	value("timezone", &s.Timezone, config.Timezone)
 	value("language", &s.Language, config.Language)
 	value("keyboard", &s.Keyboard, config.Keyboard)
+	if len(s.Administration) > maxAdministration {
+		return s, wire.Invalid("administration", "must be %d networks or fewer", maxAdministration)
+	}
+	for i := range s.Administration {
+		if s.Administration[i] == "" {
+			return s, wire.Invalid("administration", "must not hold an empty entry")
+		}
+		value("administration", &s.Administration[i], config.Subnet)
+	}
 	for i := range s.NTP {
 		value("ntp", &s.NTP[i], config.TimeServer)
 	}
@@ -284,7 +285,8 @@ func check(s boxapi.Settings) (boxapi.Settings, error) {
 	return s, err
 }
 
-// apply makes name and time zone those of the machine.
+// apply makes name and time zone those of the machine, and the firewall let in
+// who may manage it.
 func (m *Manager) apply(s boxapi.Settings) error {
 	name, zone := s.Hostname, s.Timezone
 	if name == "" {
@@ -293,7 +295,7 @@ func (m *Manager) apply(s boxapi.Settings) error {
 	if zone == "" {
 		zone = defaultTimezone
 	}
-	var errs []error
+	errs := []error{m.protect(s.Administration)}
 	if m.cfg.Root == "/" {
 		errs = append(errs, unix.Sethostname([]byte(name)))
 	}
@@ -393,7 +395,7 @@ func (m *Manager) Reboot(ctx context.Context, r boxapi.StopRequest) error {
 func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 	m.mu.Lock()
 	s := &boxapi.Status{Version: m.cfg.Version, Timezone: m.settings.Timezone, Language: m.settings.Language, Keyboard: m.settings.Keyboard, Provision: m.provision}
-	network, follower, open := m.network, m.clock, m.open
+	network, follower, wall := m.network, m.clock, m.wall
 	m.mu.Unlock()
 	s.Hostname = m.hostname()
 	if s.Timezone == "" {
@@ -404,8 +406,8 @@ func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 		s.BootSeconds = st.BootSeconds
 		s.Data = boxapi.Volume{Mounted: st.Data.Mounted, Size: st.Data.Size, Free: st.Data.Free, Grown: st.Data.Grown}
 	}
-	if open != nil {
-		s.Problems = append(s.Problems, fmt.Sprintf("the firewall is not up: %v", open))
+	if wall.err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("the firewall is not as it should be: %v", wall.err))
 	}
 	s.Interfaces = []boxapi.Interface{}
 	if network != nil {

@@ -118,6 +118,9 @@ func (m *Manager) take(source string, raw []byte) error {
 	if n := p.Network; n.Mode != "" {
 		s.Network = boxapi.Network{Mode: n.Mode, Interface: n.Interface, Address: n.Address, Gateway: n.Gateway, DNS: n.DNS}
 	}
+	if len(p.Box.Administration) > 0 {
+		s.Administration = p.Box.Administration
+	}
 	if len(p.Network.NTP) > 0 {
 		s.NTP = p.Network.NTP
 	}
