@@ -129,4 +129,3 @@ func TestLetsInUDPThatIsNeeded(t *testing.T) {
 		}
 	}
 }
-
