@@ -26,7 +26,7 @@ const modulesList = "/etc/pillarbox/modules-load"
 // crash left in the firmware, and the firewall.
 var alwaysLoad = []string{
 	"ext4", "vfat", "nls_cp437", "nls_ascii", "sd_mod", "evdev", "button", "efivarfs", "efi_pstore",
-	"nf_tables", "nft_ct", "nft_limit", "nft_reject_inet",
+	"nf_tables", "nft_ct", "nft_limit", "nft_connlimit", "nft_reject_inet",
 }
 
 // hardware is what reacts to devices that appear.
