@@ -64,8 +64,6 @@ type fetcher struct {
 	failed error            // the first message that could not be given whole
 	idx    *mimeindex.Index // of the message under way, once it is needed
 	body   store.Body       // likewise
-	whole  bool             // every message's body is needed
-	ahead  *readAhead       // opens them; nil: they are opened as they are needed
 	ids    []store.BlobID
 }
 
@@ -84,8 +82,6 @@ func newFetcher(c *conn, w *fetchWant) *fetcher {
 			f.facts, f.load = true, f.load|store.WantHeader
 		case s.Kind != session.SectionBody || len(s.Part) > 0:
 			f.facts, f.load = true, f.load|store.WantIndex
-		default:
-			f.whole = true
 		}
 	}
 	return f
@@ -126,14 +122,6 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 			return err
 		}
 	}
-	f.ids = f.ids[:0]
-	for i := range ms {
-		f.ids = append(f.ids, ms[i].Blob)
-	}
-	if f.whole && len(ms) > 1 {
-		f.ahead = newReadAhead(ctx, f.c.srv.cfg.Store, f.ids)
-		defer func() { f.ahead.close(); f.ahead = nil }()
-	}
 	if !f.facts {
 		for i := range ms {
 			if err := f.message(ctx, &ms[i], nil, marked[ms[i].UID]); err != nil {
@@ -141,6 +129,10 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 			}
 		}
 		return nil
+	}
+	f.ids = f.ids[:0]
+	for i := range ms {
+		f.ids = append(f.ids, ms[i].Blob)
 	}
 	return f.c.srv.base.Facts.Facts(ctx, f.ids, f.load, func(i int, facts *session.Facts) error {
 		return f.message(ctx, &ms[i], facts, marked[ms[i].UID])
@@ -162,7 +154,7 @@ func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *sessi
 		// A message whose body cannot be opened is left out whole: half a
 		// response could not be taken back.
 		if f.body == nil && !f.fromFacts(s, facts) {
-			body, err := f.open(ctx, m.Blob)
+			body, err := c.srv.cfg.Store.OpenBody(ctx, m.Blob)
 			if err != nil {
 				return f.skip(m, err)
 			}
@@ -251,16 +243,6 @@ func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *sessi
 	return e.Err()
 }
 
-// open opens a message's body.
-func (f *fetcher) open(ctx context.Context, id store.BlobID) (store.Body, error) {
-	if f.ahead != nil {
-		if body, err, ok := f.ahead.open(id); ok {
-			return body, err
-		}
-	}
-	return f.c.srv.cfg.Store.OpenBody(ctx, id)
-}
-
 func (f *fetcher) done() {
 	if f.body != nil {
 		f.body.Close()
@@ -290,7 +272,7 @@ func (f *fetcher) index(ctx context.Context, m *session.Numbered, facts *session
 			return idx, nil
 		}
 	}
-	body, err := f.open(ctx, m.Blob)
+	body, err := f.c.srv.cfg.Store.OpenBody(ctx, m.Blob)
 	if err != nil {
 		return nil, err
 	}
