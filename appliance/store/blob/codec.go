@@ -30,7 +30,7 @@ type Codec struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
 
-	buffers sync.Pool // of *[]byte, for the chunks of Writers and for rows being packed
+	buffers sync.Pool // of *[]byte, for the chunks of Writers and Readers and for rows being packed
 }
 
 // NewCodec makes a codec.

@@ -25,6 +25,7 @@ type Reader struct {
 	cur   int // number of the chunk in buf, -1 none
 	start int64
 	buf   []byte
+	lent  *[]byte // what chunks are unpacked into, given back by Close
 
 	hash   hash.Hash // of the bytes read from the start, nil once a read skipped
 	hashed int64
@@ -62,16 +63,16 @@ func (r *Reader) load(off int64) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	if r.cur == -2 {
-		r.buf = nil // the tail is not ours to overwrite
+	if r.lent == nil {
+		r.lent = r.codec.buffer()
 	}
 	r.cur = -1
 	err := r.fetch(r.ctx, n, func(row []byte) error {
-		p, err := r.codec.Unpack(r.buf[:0], row, size)
+		p, err := r.codec.Unpack((*r.lent)[:0], row, size)
 		if err != nil {
 			return err
 		}
-		r.buf = p
+		*r.lent, r.buf = p, p
 		return nil
 	})
 	if err != nil {
@@ -174,6 +175,9 @@ func (r *Reader) Seek(off int64, whence int) (int64, error) {
 
 // Close ends the reading.
 func (r *Reader) Close() error {
-	r.buf, r.tail, r.cur = nil, nil, -1
+	if r.lent != nil {
+		r.codec.buffers.Put(r.lent)
+	}
+	r.lent, r.buf, r.tail, r.cur = nil, nil, nil, -1
 	return nil
 }
