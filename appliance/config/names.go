@@ -240,10 +240,20 @@ func Subnet(s string) (string, error) {
 	return p.Masked().String(), nil
 }
 
+// NTS begins the name of a time server that has to prove its answers (RFC 8915).
+const NTS = "nts://"
+
 // TimeServer checks the name or address of a time server, with its port where
-// that is not NTP's own.
+// that is not the usual one, and NTS before it where it has to prove its answers.
 func TimeServer(s string) (string, error) {
 	s = strings.TrimSpace(s)
+	if s, ok := strings.CutPrefix(s, NTS); ok {
+		s, err := TimeServer(s)
+		if err != nil || strings.HasPrefix(s, NTS) {
+			return "", errors.New("must be a name after nts:// such as nts://ntp.example.org")
+		}
+		return NTS + s, nil
+	}
 	if host, err := ipOrName(s); err == nil {
 		return host, nil
 	}

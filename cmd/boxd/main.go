@@ -82,7 +82,7 @@ func run() error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	m, err := machine.New(machine.Config{
-		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(),
+		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(), BuildTime: version.Time(),
 		Init: initapi.NewClient(initapi.Socket), Mail: mailapi.NewClient(mailapi.Socket), Health: healthapi.NewClient(healthapi.Socket), Backup: backupapi.NewClient(mailapi.Socket), Log: log,
 		Announce: announced(),
 		Firewall: wall{},

@@ -146,6 +146,10 @@ type Clock struct {
 	Time   time.Time `json:"time"`
 	Offset float64   `json:"offset"` // seconds the clock was behind at the last answer
 	LastOK time.Time `json:"last_ok,omitzero"`
+	Proven bool      `json:"proven,omitempty"` // the answer was authenticated by NTS
+	// Stepped is by how many seconds the clock was set when the first answer
+	// came; 0: it was right enough.
+	Stepped float64 `json:"stepped,omitempty"`
 }
 
 // States of a Provision.

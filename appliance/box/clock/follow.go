@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/beevik/ntp"
 	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/box/nts"
+	"pillarbox/appliance/config"
 )
 
 const (
@@ -32,6 +36,10 @@ const (
 	// running box does not go wrong by so much, a server may.
 	badFrom = 10 * time.Minute
 
+	// unproven is after how long without an answer that is authenticated, where
+	// that was asked for, it is told; a network that comes up late is not.
+	unproven = 10 * time.Minute
+
 	// apart is how far answers may differ to agree.
 	apart = 250 * time.Millisecond
 )
@@ -49,21 +57,29 @@ type State struct {
 	Source string        // the server whose answer was taken
 	Offset time.Duration // the clock was behind by this at the last answer, unless it was set then
 	LastOK time.Time
+	// Proven says that the answer was authenticated by NTS.
+	Proven bool
+	// Stepped is what the clock was set by at the first answer.
+	Stepped time.Duration
 	// Problem is a sentence where something is wrong.
 	Problem string
 }
 
 // Follower keeps the clock with time servers.
 type Follower struct {
-	// Servers gives the names to ask, the best first.
+	// Servers gives the names to ask, the best first. Where one begins with
+	// config.NTS only such are asked: one that proves nothing must not outvote
+	// those that do, nor stand in for them.
 	Servers func() []string
-	// Ask asks one; SNTP where nil.
-	Ask func(ctx context.Context, server string) (time.Duration, error)
+	// Ask asks one; confirmed says that the clock was set by an answer that was
+	// proven.
+	Ask func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
 	// Step sets the clock by an offset, Slew lets it run there. The kernel's
 	// clock where nil.
 	Step, Slew func(time.Duration) error
 	Log        *slog.Logger
 
+	began time.Time // when servers were asked first
 	mu    sync.Mutex
 	state State
 }
@@ -77,9 +93,6 @@ func (f *Follower) State() State {
 
 // Run follows the time servers until ctx ends.
 func (f *Follower) Run(ctx context.Context) {
-	if f.Ask == nil {
-		f.Ask = SNTP
-	}
 	if f.Step == nil {
 		f.Step, f.Slew = step, slew
 	}
@@ -100,12 +113,17 @@ func (f *Follower) Run(ctx context.Context) {
 
 // once asks the servers and follows what they agree on.
 func (f *Follower) once(ctx context.Context, now time.Time) {
-	servers := f.Servers()
+	if f.began.IsZero() {
+		f.began = now
+	}
+	servers, proven := choose(f.Servers())
+	before := f.State()
+	confirmed := before.Proven && !before.LastOK.IsZero()
 	answers := make([]Answer, min(len(servers), asked))
 	var all sync.WaitGroup
 	for i := range answers {
 		all.Go(func() {
-			offset, err := f.Ask(ctx, servers[i])
+			offset, err := f.Ask(ctx, servers[i], confirmed)
 			answers[i] = Answer{servers[i], offset, err}
 		})
 	}
@@ -118,15 +136,22 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 		if now.Sub(f.state.LastOK) > 3*askEvery {
 			f.state.Synced = false
 		}
+		if proven && !f.state.Synced && now.Sub(f.began) > unproven {
+			f.Log.Warn("no time server proves its answers", "error", err)
+			f.state.Problem = "no time server proves its answers by NTS, and the settings ask for nothing less: the clock runs on its own"
+		}
 		return
 	}
 	first := f.state.LastOK.IsZero()
+	stepped := f.state.Stepped
 	size := best.Offset.Abs()
 	switch {
 	case first && size >= stepFrom:
 		err = f.Step(best.Offset)
 		f.Log.Info("the clock was set", "by", best.Offset, "server", best.Server)
+		stepped = best.Offset
 		best.Offset, now = 0, time.Now() // it is right now
+		f.began = now
 	case !first && size >= badFrom:
 		f.state.Problem = fmt.Sprintf("the clock and the time server %s differ by %v; restart the box to set the clock", best.Server, best.Offset.Round(time.Second))
 		return
@@ -137,7 +162,21 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 		f.state.Problem = fmt.Sprintf("the clock cannot be set: %v", err)
 		return
 	}
-	f.state = State{Synced: true, Source: best.Server, Offset: best.Offset, LastOK: now}
+	f.state = State{Synced: true, Source: best.Server, Offset: best.Offset, LastOK: now, Proven: proven, Stepped: stepped}
+}
+
+// choose leaves out the servers that prove nothing where others do, and says
+// whether that is so.
+func choose(servers []string) (list []string, proven bool) {
+	for _, s := range servers {
+		if strings.HasPrefix(s, config.NTS) {
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 {
+		return servers, false
+	}
+	return list, true
 }
 
 // agree takes the median of the answers that most of the servers agree on.
@@ -168,8 +207,18 @@ func agree(answers []Answer) (Answer, error) {
 	return median, nil
 }
 
-// SNTP asks one server (RFC 5905).
-func SNTP(_ context.Context, server string) (time.Duration, error) {
+// Ask asks a server as its name says: by NTS, or by SNTP alone.
+func Ask(proof *nts.Client) func(ctx context.Context, server string, confirmed bool) (time.Duration, error) {
+	return func(ctx context.Context, server string, confirmed bool) (time.Duration, error) {
+		if server, ok := strings.CutPrefix(server, config.NTS); ok {
+			return proof.Offset(ctx, server, confirmed)
+		}
+		return sntp(server)
+	}
+}
+
+// sntp asks one server (RFC 5905).
+func sntp(server string) (time.Duration, error) {
 	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: askTimeout})
 	if err != nil {
 		return 0, err

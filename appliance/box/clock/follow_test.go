@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -38,7 +41,7 @@ func TestFollow(t *testing.T) {
 	var fails error
 	f := &Follower{
 		Servers: func() []string { return []string{"a", "b", "c"} },
-		Ask:     func(context.Context, string) (time.Duration, error) { return offset, fails },
+		Ask:     func(context.Context, string, bool) (time.Duration, error) { return offset, fails },
 		Step:    func(d time.Duration) error { stepped += d; return nil },
 		Slew:    func(d time.Duration) error { slewed += d; return nil },
 		Log:     slog.New(slog.DiscardHandler),
@@ -51,7 +54,7 @@ func TestFollow(t *testing.T) {
 	}
 	fails, offset = nil, 3*time.Hour
 	f.once(t.Context(), now)
-	if s := f.State(); !s.Synced || stepped != 3*time.Hour || slewed != 0 || s.Offset != 0 {
+	if s := f.State(); !s.Synced || stepped != 3*time.Hour || slewed != 0 || s.Offset != 0 || s.Stepped != offset {
 		t.Errorf("at boot: %+v, stepped %v, slewed %v", s, stepped, slewed)
 	}
 	offset = 20 * time.Millisecond
@@ -68,5 +71,43 @@ func TestFollow(t *testing.T) {
 	f.once(t.Context(), now.Add(4*askEvery))
 	if f.State().Synced {
 		t.Error("in step though nobody has answered for long")
+	}
+}
+
+func TestNothingLessThanProof(t *testing.T) {
+	var asked []string
+	var sure []bool
+	var mu sync.Mutex
+	var fails error
+	f := &Follower{
+		Servers: func() []string { return []string{"plain.example.org", "nts://a.example.org"} },
+		Ask: func(_ context.Context, server string, confirmed bool) (time.Duration, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked, sure = append(asked, server), append(sure, confirmed)
+			return time.Hour, fails
+		},
+		Step: func(time.Duration) error { return nil },
+		Slew: func(time.Duration) error { return nil },
+		Log:  slog.New(slog.DiscardHandler),
+	}
+	now := time.Now()
+	fails = errors.New("the answer is not authenticated")
+	f.once(t.Context(), now)
+	if s := f.State(); s.Problem != "" || s.Synced {
+		t.Errorf("at once: %+v", s)
+	}
+	f.once(t.Context(), now.Add(2*unproven))
+	if s := f.State(); !strings.Contains(s.Problem, "NTS") || s.Synced {
+		t.Errorf("after long: %+v", s)
+	}
+	fails = nil
+	f.once(t.Context(), now.Add(3*unproven))
+	if s := f.State(); s.Problem != "" || !s.Proven || !s.Synced {
+		t.Errorf("with an answer: %+v", s)
+	}
+	f.once(t.Context(), now.Add(4*unproven))
+	if slices.Contains(asked, "plain.example.org") || !slices.Equal(sure, []bool{false, false, false, true}) {
+		t.Errorf("asked %v, confirmed %v", asked, sure)
 	}
 }

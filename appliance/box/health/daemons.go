@@ -21,6 +21,7 @@ const (
 	restartsToWatch   = 3
 	clockOffsetWatch  = 5.0 // seconds
 	clockSilenceWatch = 24 * time.Hour
+	clockStepWatch    = 10 * time.Minute // beyond what a good clock loses switched off for a year
 
 	// silenceBad is how long a daemon may keep silent before it is a finding: as
 	// long as a slow machine takes to start it, or to open a large store after
@@ -146,11 +147,29 @@ func (d *daemons) readBox(ctx context.Context, now time.Time) (readings []health
 		clock.what = "No time server has answered for a day."
 		clock.means, clock.do = meaningOf("clock/")
 	}
-	found = append(found, clock)
+	found = append(found, clock, steppedFar(s))
 	if s.Clock.Synced {
 		readings = append(readings, healthapi.Reading{ID: "clock/offset", Kind: healthapi.Seconds, Name: "the clock is behind by", Value: s.Clock.Offset, WatchLow: ptr(-clockOffsetWatch), WatchHigh: ptr(clockOffsetWatch)})
 	}
 	return readings, found
+}
+
+// steppedFar tells for a day that the clock was far off when the box started:
+// what came before a time server answered bears wrong dates.
+func steppedFar(s *boxapi.Status) finding {
+	f := finding{id: "clock/start"}
+	by := time.Duration(s.Clock.Stepped * float64(time.Second))
+	if by.Abs() < clockStepWatch || s.Uptime > clockSilenceWatch.Seconds() {
+		return f
+	}
+	word := "behind"
+	if by < 0 {
+		word = "ahead"
+	}
+	f.level = healthapi.Watch
+	f.what = fmt.Sprintf("The clock was %s %s when the box started; it was set by a time server.", by.Abs().Round(time.Minute), word)
+	f.means, f.do = "Mail that came in before that has a wrong date.", "If it comes again, replace the battery of the mainboard."
+	return f
 }
 
 func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {

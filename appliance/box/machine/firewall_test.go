@@ -70,3 +70,17 @@ func TestFirewallFollowsTheSettings(t *testing.T) {
 		t.Errorf("problems: %v, %v", st.Problems, err)
 	}
 }
+
+func TestTimeServersProveAllOrNothing(t *testing.T) {
+	m, _ := newTest(t)
+	for _, servers := range [][]string{{"nts://a.example.org", "nts://b.example.org:4461"}, {"a.example.org"}, nil} {
+		if _, err := m.SetSettings(t.Context(), boxapi.Settings{NTP: servers}); err != nil {
+			t.Errorf("%v: %v", servers, err)
+		}
+	}
+	var refused *wire.Error
+	_, err := m.SetSettings(t.Context(), boxapi.Settings{NTP: []string{"nts://a.example.org", "b.example.org"}})
+	if !errors.As(err, &refused) || refused.Field != "ntp" {
+		t.Errorf("mixed: %v", err)
+	}
+}

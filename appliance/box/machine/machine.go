@@ -36,6 +36,7 @@ import (
 	"pillarbox/appliance/box/mdns"
 	"pillarbox/appliance/box/netcfg"
 	"pillarbox/appliance/box/nettest"
+	"pillarbox/appliance/box/nts"
 	"pillarbox/appliance/box/reset"
 	"pillarbox/appliance/config"
 	"pillarbox/appliance/config/atomicfile"
@@ -67,6 +68,7 @@ type Config struct {
 	Provision string // where maild looks for its provisioning file
 	Owner     int    // uid and gid of maild; -1: nobody's (tests)
 	Version   string
+	BuildTime time.Time // that no right clock is before; zero: unknown
 	Init      initapi.Service
 	// Mail and Health are asked for the support bundle; nil: left out.
 	Mail   mailapi.Service
@@ -94,6 +96,7 @@ type Manager struct {
 	provision boxapi.Provision
 	trial     *trial // nil: no network is being tried
 	wall      wall
+	ask       func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
 }
 
 var _ boxapi.Service = (*Manager)(nil)
@@ -105,7 +108,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.TryFor == 0 {
 		cfg.TryFor = tryFor
 	}
-	m := &Manager{cfg: cfg, provision: boxapi.Provision{State: boxapi.ProvisionNone}}
+	m := &Manager{cfg: cfg, ask: clock.Ask(&nts.Client{Floor: cfg.BuildTime}), provision: boxapi.Provision{State: boxapi.ProvisionNone}}
 	raw, err := os.ReadFile(m.settingsFile())
 	if err == nil {
 		err = json.Unmarshal(raw, &m.settings)
@@ -148,7 +151,7 @@ func (m *Manager) Run(ctx context.Context) {
 		Changed:     announcer.Refresh,
 		Log:         m.cfg.Log.With("part", "network"),
 	}, m.Current().Network)
-	f := &clock.Follower{Servers: m.timeServers, Log: m.cfg.Log.With("part", "clock")}
+	f := &clock.Follower{Servers: m.timeServers, Ask: m.ask, Log: m.cfg.Log.With("part", "clock")}
 	m.mu.Lock()
 	m.network, m.clock = n, f
 	m.netTimes = func() []string {
@@ -265,6 +268,9 @@ func check(s boxapi.Settings) (boxapi.Settings, error) {
 	for i := range s.NTP {
 		value("ntp", &s.NTP[i], config.TimeServer)
 	}
+	if n := proving(s.NTP); n > 0 && n < len(s.NTP) && err == nil {
+		return s, wire.Invalid("ntp", "must have %s before each server or before none: one that proves nothing is not asked beside others", config.NTS)
+	}
 	n := &s.Network
 	for i := range n.DNS {
 		value("network.dns", &n.DNS[i], config.IP)
@@ -283,6 +289,16 @@ func check(s boxapi.Settings) (boxapi.Settings, error) {
 		return s, wire.Invalid("network.mode", "must be dhcp or static")
 	}
 	return s, err
+}
+
+// proving counts the time servers that have to prove their answers.
+func proving(servers []string) (n int) {
+	for _, s := range servers {
+		if strings.HasPrefix(s, config.NTS) {
+			n++
+		}
+	}
+	return n
 }
 
 // apply makes name and time zone those of the machine, and the firewall let in
@@ -348,10 +364,13 @@ func regions() []string {
 // TestNetwork tries one thing the box needs of its network.
 func (m *Manager) TestNetwork(ctx context.Context, r boxapi.TestRequest) (*boxapi.NetworkTest, error) {
 	m.mu.Lock()
-	network := m.network
+	network, follower := m.network, m.clock
 	m.mu.Unlock()
 	tests := nettest.Linux()
-	tests.TimeServers, tests.Ask = m.timeServers, clock.SNTP
+	tests.TimeServers = m.timeServers
+	tests.Ask = func(ctx context.Context, server string) (time.Duration, error) {
+		return m.ask(ctx, server, follower != nil && follower.State().Proven)
+	}
 	tests.Interfaces = func() ([]boxapi.Interface, error) {
 		if network == nil {
 			return nil, nil
@@ -422,6 +441,7 @@ func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 	if follower != nil {
 		c := follower.State()
 		s.Clock.Synced, s.Clock.Source, s.Clock.Offset, s.Clock.LastOK = c.Synced, c.Source, c.Offset.Seconds(), c.LastOK
+		s.Clock.Proven, s.Clock.Stepped = c.Proven, c.Stepped.Seconds()
 		if c.Problem != "" {
 			s.Problems = append(s.Problems, c.Problem)
 		}
