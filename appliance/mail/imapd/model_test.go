@@ -17,9 +17,13 @@ import (
 // view is made of untagged responses alone.
 type follower struct {
 	t       *testing.T
+	b       *bench
 	c       *client
 	rnd     *rand.Rand
 	qresync bool
+	notify  bool
+
+	uidValidity, highest int // of the SELECT, and the last that was told
 
 	uids  []int          // by number; 0: not asked for yet
 	flags map[int]string // by UID, sorted
@@ -34,6 +38,8 @@ var (
 	uidItem     = regexp.MustCompile(`\bUID (\d+)`)
 	flagsItem   = regexp.MustCompile(`\bFLAGS \(([^)]*)\)`)
 	modseqItem  = regexp.MustCompile(`\bMODSEQ \((\d+)\)`)
+	earlierLine = regexp.MustCompile(`^\* VANISHED \(EARLIER\) (\S+)$`)
+	stateCode   = regexp.MustCompile(`\[(UIDVALIDITY|HIGHESTMODSEQ) (\d+)\]`)
 )
 
 // fail stops this client; Fatal is for the test's own goroutine.
@@ -43,17 +49,19 @@ func (f *follower) fail(format string, args ...any) {
 	panic(followerError{fmt.Errorf(format, args...)})
 }
 
-// take follows one untagged line. still says that no number may change.
-func (f *follower) take(line string, still bool) {
-	num := func(s string) int {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			f.fail("%s: %v", line, err)
-		}
-		return n
+func (f *follower) num(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		f.fail("%v", err)
 	}
+	return n
+}
+
+// take follows one line. still says that no number may change.
+func (f *follower) take(line string, still bool) {
+	f.code(line)
 	if m := existsLine.FindStringSubmatch(line); m != nil {
-		n := num(m[1])
+		n := f.num(m[1])
 		if n < len(f.uids) {
 			f.fail("%s, but there were %d", line, len(f.uids))
 		}
@@ -62,7 +70,7 @@ func (f *follower) take(line string, still bool) {
 		}
 	}
 	if m := expungeLine.FindStringSubmatch(line); m != nil {
-		n := num(m[1])
+		n := f.num(m[1])
 		switch {
 		case still:
 			f.fail("%s within a command that works with numbers", line)
@@ -78,47 +86,55 @@ func (f *follower) take(line string, still bool) {
 		if still || !f.qresync {
 			f.fail("%s at the wrong time", line)
 		}
-		f.vanish(m[1], num)
+		f.vanish(m[1])
 	}
 	if m := fetchLine.FindStringSubmatch(line); m != nil {
-		f.fetched(line, num(m[1]), m[2], num)
+		f.fetched(line, f.num(m[1]), m[2])
 	}
 }
 
-func (f *follower) vanish(set string, num func(string) int) {
-	for r := range strings.SplitSeq(set, ",") {
-		lo, hi, ranged := strings.Cut(r, ":")
-		if !ranged {
-			hi = lo
-		}
-		for uid := num(lo); uid <= num(hi); uid++ {
-			// One that went before its UID was told is a place without UID
-			// between its neighbours.
-			i := 0
-			for j, have := range f.uids {
-				if have == uid {
-					i = j
-					break
-				}
-				if have != 0 && have < uid {
-					i = j + 1
-				}
-			}
-			if i == len(f.uids) || f.uids[i] != 0 && f.uids[i] != uid {
-				f.fail("VANISHED %s: UID %d is not in the view", set, uid)
-			}
-			f.uids = slices.Delete(f.uids, i, i+1)
-			delete(f.flags, uid)
-		}
+// code notes the state the server tells in a response code.
+func (f *follower) code(line string) {
+	m := stateCode.FindStringSubmatch(line)
+	switch {
+	case m == nil:
+	case m[1] == "UIDVALIDITY":
+		f.uidValidity = f.num(m[2])
+	case f.num(m[2]) < f.highest:
+		f.fail("%s, but it was %d", line, f.highest)
+	default:
+		f.highest = f.num(m[2])
 	}
 }
 
-func (f *follower) fetched(line string, n int, items string, num func(string) int) {
+func (f *follower) vanish(set string) {
+	for _, uid := range uidsOf(set, f.num) {
+		// One that went before its UID was told is a place without UID
+		// between its neighbours.
+		i := 0
+		for j, have := range f.uids {
+			if have == uid {
+				i = j
+				break
+			}
+			if have != 0 && have < uid {
+				i = j + 1
+			}
+		}
+		if i == len(f.uids) || f.uids[i] != 0 && f.uids[i] != uid {
+			f.fail("VANISHED %s: UID %d is not in the view", set, uid)
+		}
+		f.uids = slices.Delete(f.uids, i, i+1)
+		delete(f.flags, uid)
+	}
+}
+
+func (f *follower) fetched(line string, n int, items string) {
 	if n < 1 || n > len(f.uids) {
 		f.fail("%s, but there are %d", line, len(f.uids))
 	}
 	if m := uidItem.FindStringSubmatch(items); m != nil {
-		uid := num(m[1])
+		uid := f.num(m[1])
 		switch {
 		case f.uids[n-1] == 0:
 			f.uids[n-1] = uid
@@ -151,11 +167,16 @@ func (f *follower) do(still bool, format string, args ...any) string {
 		f.take(l, still)
 	}
 	last := lines[len(lines)-1]
-	if !strings.Contains(last, " OK") && !strings.Contains(last, "[EXPUNGEISSUED]") {
+	f.take(last, still)
+	if !acceptable.MatchString(last) {
 		f.fail("%s: %s", fmt.Sprintf(format, args...), last)
 	}
 	return last
 }
+
+// acceptable is how a command may end among others that change the same
+// messages and mailbox names.
+var acceptable = regexp.MustCompile(` OK|\[(EXPUNGEISSUED|NONEXISTENT|TRYCREATE|ALREADYEXISTS)\b|The message is gone`)
 
 // learn asks for what the view lacks. It must be right after each command:
 // messages that came may go again.
@@ -183,8 +204,52 @@ func (f *follower) begin() {
 	if f.qresync {
 		f.do(false, "ENABLE QRESYNC")
 	}
+	if f.notify {
+		f.do(false, "NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange)) (personal (MessageNew MessageExpunge FlagChange MailboxName))")
+	}
 	f.do(false, "SELECT INBOX")
 	f.learn()
+}
+
+// comeBack drops the connection and takes up on a new one where it was (RFC
+// 7162 section 3.2.5).
+func (f *follower) comeBack() {
+	if slices.Contains(f.uids, 0) || len(f.uids) == 0 {
+		return
+	}
+	f.c.nc.Close()
+	f.c = f.b.dial()
+	f.c.login("ann@example.org")
+	f.do(false, "ENABLE QRESYNC")
+	known := make([]string, len(f.uids))
+	for i, uid := range f.uids {
+		known[i] = strconv.Itoa(uid)
+	}
+	lines := f.c.command(fmt.Sprintf("SELECT INBOX (QRESYNC (%d %d %s))", f.uidValidity, f.highest, strings.Join(known, ",")))
+	for _, l := range lines {
+		if m := earlierLine.FindStringSubmatch(l); m != nil {
+			gone := uidsOf(m[1], f.num)
+			f.uids = slices.DeleteFunc(f.uids, func(uid int) bool { return slices.Contains(gone, uid) })
+		}
+	}
+	for _, l := range lines {
+		f.take(l, false)
+	}
+	f.learn()
+}
+
+// uidsOf lists the UIDs of a set.
+func uidsOf(set string, num func(string) int) (uids []int) {
+	for r := range strings.SplitSeq(set, ",") {
+		lo, hi, ranged := strings.Cut(r, ":")
+		if !ranged {
+			hi = lo
+		}
+		for uid := num(lo); uid <= num(hi); uid++ {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
 }
 
 // step does one thing at random.
@@ -192,7 +257,7 @@ func (f *follower) step() {
 	some := func() int { return 1 + f.rnd.Intn(len(f.uids)) }
 	flag := []string{`\Seen`, `\Flagged`, `\Answered`, `$One`, `$Two`}[f.rnd.Intn(5)]
 	op := []string{"+", "-", ""}[f.rnd.Intn(3)]
-	switch k := f.rnd.Intn(20); {
+	switch k := f.rnd.Intn(26); {
 	case k < 3 || len(f.uids) < 5:
 		f.do(false, "APPEND INBOX (%s) {6+}\r\na: b\r\n", flag)
 	case k < 8:
@@ -217,6 +282,19 @@ func (f *follower) step() {
 		f.do(true, "SEARCH UNSEEN")
 	case k < 18:
 		f.idle()
+	case k < 20:
+		f.do(false, "%s %d Aside", []string{"COPY", "MOVE"}[f.rnd.Intn(2)], some())
+	case k < 21:
+		if uid := f.uids[some()-1]; uid != 0 {
+			f.do(false, "UID MOVE %d %s", uid, []string{"Aside", "INBOX"}[f.rnd.Intn(2)])
+		}
+	case k < 22:
+		f.do(false, "REPLACE %d INBOX (%s) {6+}\r\na: c\r\n", some(), flag)
+	case k < 23:
+		f.do(false, "RENAME Aside Apart")
+		f.do(false, "RENAME Apart Aside")
+	case k < 24 && f.qresync:
+		f.comeBack()
 	default:
 		f.do(false, "NOOP")
 	}
@@ -240,17 +318,21 @@ func (f *follower) idle() {
 // TestFollowers lets many clients change one mailbox at once. Each knows what
 // it was told; when all is quiet, each must know what is there.
 func TestFollowers(t *testing.T) {
-	const clients, steps = 50, 20
+	const clients, steps = 50, 25
 	b := newBench(t, nil)
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
-	for range 10 {
+	b.load("ann@example.org", "INBOX", "From x\r\na: b\r\n")
+	first := b.dial()
+	first.login("ann@example.org")
+	first.ok("CREATE Aside")
+	for range 9 {
 		b.load("ann@example.org", "INBOX", "From x\r\na: b\r\n")
 	}
 	all := make([]*follower, clients)
 	for i := range all {
 		all[i] = &follower{
-			t: t, c: b.dial(), rnd: rand.New(rand.NewSource(seed + int64(i))), qresync: i%5 == 0,
+			t: t, b: b, c: b.dial(), rnd: rand.New(rand.NewSource(seed + int64(i))), qresync: i%5 == 0, notify: i%4 == 1,
 			flags: map[int]string{}, modsq: map[int]int64{},
 		}
 	}
