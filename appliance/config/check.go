@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -96,36 +95,10 @@ func (c *checker) password(field, plain, hash, login string) {
 	}
 }
 
-func (c *checker) network(n *Network) {
-	switch n.Mode {
-	case "":
-		if n.Interface == "" && n.Address == "" && n.Gateway == "" && len(n.DNS) == 0 && len(n.NTP) == 0 {
-			return // the file is about something else
-		}
-		n.Mode = ModeDHCP
-	case ModeDHCP, ModeStatic:
-	default:
-		c.problem("network.mode", `must be "dhcp" or "static"`)
-		return
-	}
-	c.list("network.dns", n.DNS, IP)
+func (c *checker) network(n *NetworkAndTime) {
 	c.list("network.ntp", n.NTP, TimeServer)
-	if n.Mode == ModeDHCP {
-		for field, v := range map[string]string{"network.address": n.Address, "network.gateway": n.Gateway} {
-			if v != "" {
-				c.problem(field, `is for mode = "static" alone`)
-			}
-		}
-		return
-	}
-	if !c.required("network.address", &n.Address, InterfaceAddress) || !c.value("network.gateway", &n.Gateway, IP) {
-		return
-	}
-	// A router outside the network cannot be reached; one with a link-local
-	// address can (IPv6).
-	gateway, network := netip.MustParseAddr(n.Gateway), netip.MustParsePrefix(n.Address)
-	if !network.Contains(gateway) && !gateway.IsLinkLocalUnicast() {
-		c.problem("network.gateway", "must be an address in the network "+network.Masked().String())
+	if n.Given() {
+		n.Check(func(field, message string) { c.problem("network."+field, message) })
 	}
 }
 

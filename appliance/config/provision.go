@@ -17,12 +17,12 @@ const maxProvision = 4 << 20
 // Provision is the content of a provisioning file, checked and with its values
 // in normal form.
 type Provision struct {
-	Box     Box      `toml:"box"`
-	Network Network  `toml:"network"`
-	Mail    *Mail    `toml:"mail"` // nil where the file has no [mail]
-	Domains []Domain `toml:"domain"`
-	Users   []User   `toml:"user"`
-	Groups  []Group  `toml:"group"`
+	Box     Box            `toml:"box"`
+	Network NetworkAndTime `toml:"network"`
+	Mail    *Mail          `toml:"mail"` // nil where the file has no [mail]
+	Domains []Domain       `toml:"domain"`
+	Users   []User         `toml:"user"`
+	Groups  []Group        `toml:"group"`
 }
 
 // Box is the machine: its name, clock and administrator.
@@ -38,21 +38,11 @@ type Box struct {
 	AdminPasswordHash string   `toml:"admin_password_hash"`
 }
 
-// The modes of Network.
-const (
-	ModeDHCP   = "dhcp"
-	ModeStatic = "static"
-)
-
-// Network is how the box gets its addresses. An empty Mode means that the file
-// says nothing about it: the network stays as it is, ModeDHCP on a fresh box.
-type Network struct {
-	Mode      string   `toml:"mode"`
-	Interface string   `toml:"interface"` // static: empty means the first one with a link
-	Address   string   `toml:"address"`   // static: with prefix length, such as 192.0.2.5/24
-	Gateway   string   `toml:"gateway"`   // static: empty means none
-	DNS       []string `toml:"dns"`       // IP addresses; DHCP: instead of the lease's
-	NTP       []string `toml:"ntp"`       // names or addresses of time servers
+// NetworkAndTime is the network with the time servers, which are another thing
+// in the settings of the box.
+type NetworkAndTime struct {
+	Network
+	NTP []string `toml:"ntp"` // names or addresses of time servers
 }
 
 // Mail is the settings of the mail server.

@@ -55,8 +55,10 @@ func TestParseProvision(t *testing.T) {
 	}
 	want := &Provision{
 		Box: Box{Hostname: "mail.example.org", Timezone: "Europe/Berlin", AdminPassword: "correct horse battery"},
-		Network: Network{Mode: ModeStatic, Address: "192.0.2.5/24", Gateway: "192.0.2.1",
-			DNS: []string{"192.0.2.53", "2001:db8::53"}, NTP: []string{"ntp.example.org"}},
+		Network: NetworkAndTime{
+			Network: Network{Mode: ModeStatic, Address: "192.0.2.5/24", Gateway: "192.0.2.1", DNS: []string{"192.0.2.53", "2001:db8::53"}},
+			NTP:     []string{"ntp.example.org"},
+		},
 		Mail:    &Mail{SmartHost: "relay.example.net:587", SmartHostUser: "box", SmartHostPassword: "x", AllowPlaintextLogin: true, MaxMessageSize: 50 << 20},
 		Domains: []Domain{{"example.org"}, {"xn--bcher-kva.example"}},
 		Users: []User{
@@ -99,6 +101,7 @@ func TestProblems(t *testing.T) {
 		{"static", "[network]\nmode = 'static'\naddress = '192.0.2.5'\ndns = ['192.0.2.1',\n'x']", []string{"line 3: network.address must be an IP address with", "line 5: network.dns[2] must be an IP"}},
 		{"gateway outside", "[network]\nmode = 'static'\naddress = '192.0.2.5/24'\ngateway = '198.51.100.1'", []string{"line 4: network.gateway must be an address in the network 192.0.2.0/24"}},
 		{"address with DHCP", "[network]\naddress = '192.0.2.5/24'\n", []string{`line 2: network.address is for mode = "static" alone`}},
+		{"an interface", "[[network.interfaces]]\nname = 'eth0'\n[[network.interfaces]]\nname = 'office'\nvlan = 5\nparent = 'eth0'\nmtu = 5", []string{"line 7: network.interfaces[2].mtu must be between"}},
 		{"smart host", "[mail]\nsmart_host = 'relay.example.net'\n", []string{"line 2: mail.smart_host must be a host and a port"}},
 		{"smart host login", "[mail]\nsmart_host = 'relay.example.net:25'\nsmart_host_user = 'x'\n", []string{"line 3: mail.smart_host_user and smart_host_password"}},
 		{"message size", "[mail]\nmax_message_size = '10KB'\n", []string{"line 2: mail.max_message_size must be between 1MiB and 1GiB"}},

@@ -60,10 +60,14 @@ func (m *model) network(s boxapi.Settings) *form {
 		}
 		return v, nil
 	})
+	intro := ""
+	if len(s.Network.Interfaces) > 0 {
+		intro = T("The interfaces of this box have settings of their own, by a pillarbox.toml. What you say here takes their place.")
+	}
 	return &form{
-		title: T("Network"), button: T("Change the network"), fields: []*field{mode, address, gateway, dns},
+		title: T("Network"), intro: intro, button: T("Change the network"), fields: []*field{mode, address, gateway, dns},
 		submit: func(ctx context.Context) error {
-			n := boxapi.Network{Mode: boxapi.ModeDHCP, Interface: s.Network.Interface}
+			n := boxapi.Network{Mode: boxapi.ModeDHCP, Interface: s.Network.Interface, MTU: s.Network.MTU, Search: s.Network.Search}
 			if fixed() {
 				n.Mode, n.Address, n.Gateway = boxapi.ModeStatic, address.value(), gateway.value()
 				n.DNS = strings.Fields(dns.value())

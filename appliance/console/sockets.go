@@ -103,8 +103,19 @@ func (st *State) fromBox(bs *boxapi.Status) {
 	st.Hostname, st.Language, st.Keyboard = bs.Hostname, bs.Language, bs.Keyboard
 	st.Clock = Clock{Synced: bs.Clock.Synced, Zone: bs.Timezone}
 	st.Disk = Disk{Total: bs.Data.Size, Free: bs.Data.Free}
+	var parts []string // of bonds and VLANs: without an address, and that is as it should be
 	for _, i := range bs.Interfaces {
-		st.Links = append(st.Links, Link{Name: i.Name, Up: i.Link, Addresses: i.Addresses, Gateway: i.Gateway, DNS: i.DNS})
+		parts = append(parts, i.Parts...)
+	}
+	for _, i := range bs.Interfaces {
+		if i.Mode == "" && slices.Contains(parts, i.Name) {
+			continue
+		}
+		name := i.Name
+		if i.Bond != "" {
+			name += " (" + strings.Join(i.Parts, ", ") + ")"
+		}
+		st.Links = append(st.Links, Link{Name: name, Up: i.Link, Addresses: i.Addresses, Gateway: i.Gateway, DNS: i.DNS})
 	}
 	for _, p := range bs.Problems {
 		if !slices.Contains(st.Problems, p) {

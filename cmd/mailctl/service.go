@@ -58,7 +58,7 @@ func status(ctx context.Context, c *ctl, args []string) error {
 		row(t, "disk", fmt.Sprintf("%s free of %s, %s", size(m.Disk.Free), size(m.Disk.Total), m.Disk.State))
 		if b := o.Box; b != nil {
 			for _, i := range b.Interfaces {
-				row(t, "network "+i.Name, strings.Join(i.Addresses, " "))
+				row(t, "network "+i.Name, interfaceLine(i))
 			}
 			row(t, "clock", "in step: "+yesNo(b.Clock.Synced))
 		}
@@ -333,4 +333,19 @@ func reboot(ctx context.Context, c *ctl, args []string) error {
 		return err
 	}
 	return c.box.Reboot(ctx, boxapi.StopRequest{Reason: reason})
+}
+
+// interfaceLine is an interface's addresses, and what it is made of.
+func interfaceLine(i boxapi.Interface) string {
+	line := strings.Join(i.Addresses, " ")
+	switch {
+	case i.Bond != "":
+		line += " (" + i.Bond + " bond of " + strings.Join(i.Parts, " and ") + ")"
+	case i.VLAN != 0:
+		line += fmt.Sprintf(" (VLAN %d on %s)", i.VLAN, strings.Join(i.Parts, " "))
+	}
+	if !i.Link {
+		line += " no cable or no link"
+	}
+	return strings.TrimSpace(line)
 }

@@ -25,6 +25,8 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"pillarbox/appliance/config"
 )
 
 // Socket is where boxd listens on the box.
@@ -107,6 +109,10 @@ type Interface struct {
 	DNS       []string  `json:"dns,omitempty"`
 	Lease     *Lease    `json:"lease,omitempty"` // by DHCP
 	Since     time.Time `json:"since,omitzero"`  // of the present addresses
+	MTU       int       `json:"mtu,omitempty"`   // octets of a packet
+	Bond      string    `json:"bond,omitempty"`  // of a bond: its mode
+	VLAN      int       `json:"vlan,omitempty"`  // of a VLAN: its id
+	Parts     []string  `json:"parts,omitempty"` // of a bond: its cards; of a VLAN: what it is on
 }
 
 // Lease is what the DHCP server granted.
@@ -169,8 +175,15 @@ type Provision struct {
 
 // Network modes.
 const (
-	ModeDHCP   = "dhcp"
-	ModeStatic = "static"
+	ModeDHCP   = config.ModeDHCP
+	ModeStatic = config.ModeStatic
+	ModeNone   = config.ModeNone
+)
+
+// Modes of a bond.
+const (
+	BondActiveBackup = config.BondActiveBackup
+	BondLACP         = config.BondLACP
 )
 
 // Settings are what a person decides about the machine. An empty Hostname or
@@ -187,15 +200,11 @@ type Settings struct {
 	Administration []string `json:"administration,omitempty"`
 }
 
-// Network is how the box gets its addresses. The zero value is DHCP on every
-// wired interface.
-type Network struct {
-	Mode      string   `json:"mode"`                // ModeDHCP (also empty) or ModeStatic
-	Interface string   `json:"interface,omitempty"` // empty: all by DHCP; static: the first with a link
-	Address   string   `json:"address,omitempty"`   // static: with prefix length, such as 192.0.2.5/24
-	Gateway   string   `json:"gateway,omitempty"`   // static; empty: none
-	DNS       []string `json:"dns,omitempty"`       // static: resolvers; DHCP: instead of the lease's
-}
+// Network and NetworkInterface are the settings as the provisioning file has them.
+type (
+	Network          = config.Network
+	NetworkInterface = config.Interface
+)
 
 // Firewall is what the firewall does.
 type Firewall struct {

@@ -23,10 +23,11 @@ const modulesList = "/etc/pillarbox/modules-load"
 
 // alwaysLoad are the modules that a box cannot do without, whatever the board
 // lists: file systems of its volumes, the power button, what the loader and a
-// crash left in the firmware, and the firewall.
+// crash left in the firmware, the firewall, bonds and VLANs.
 var alwaysLoad = []string{
 	"ext4", "vfat", "nls_cp437", "nls_ascii", "sd_mod", "evdev", "button", "efivarfs", "efi_pstore",
 	"nf_tables", "nft_ct", "nft_limit", "nft_connlimit", "nft_reject_inet",
+	"bonding", "8021q",
 }
 
 // hardware is what reacts to devices that appear.

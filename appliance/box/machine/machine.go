@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -228,14 +229,10 @@ func (m *Manager) keep(s boxapi.Settings) error {
 	before, network := m.settings, m.network
 	m.settings = s
 	m.mu.Unlock()
-	if network != nil && !equalNetworks(before.Network, s.Network) {
+	if network != nil && !reflect.DeepEqual(before.Network, s.Network) {
 		network.Set(s.Network)
 	}
 	return nil
-}
-
-func equalNetworks(a, b boxapi.Network) bool {
-	return a.Mode == b.Mode && a.Interface == b.Interface && a.Address == b.Address && a.Gateway == b.Gateway && slices.Equal(a.DNS, b.DNS)
 }
 
 // check refuses settings that are not right and gives the others in normal form.
@@ -271,23 +268,11 @@ func check(s boxapi.Settings) (boxapi.Settings, error) {
 	if n := proving(s.NTP); n > 0 && n < len(s.NTP) && err == nil {
 		return s, wire.Invalid("ntp", "must have %s before each server or before none: one that proves nothing is not asked beside others", config.NTS)
 	}
-	n := &s.Network
-	for i := range n.DNS {
-		value("network.dns", &n.DNS[i], config.IP)
-	}
-	switch n.Mode {
-	case "", boxapi.ModeDHCP:
-		n.Mode = boxapi.ModeDHCP
-		n.Address, n.Gateway = "", ""
-	case boxapi.ModeStatic:
-		if n.Address == "" {
-			return s, wire.Invalid("network.address", "is missing")
+	s.Network.Check(func(field, message string) {
+		if err == nil {
+			err = wire.Invalid("network."+field, "%s", message)
 		}
-		value("network.address", &n.Address, config.InterfaceAddress)
-		value("network.gateway", &n.Gateway, config.IP)
-	default:
-		return s, wire.Invalid("network.mode", "must be dhcp or static")
-	}
+	})
 	return s, err
 }
 

@@ -98,7 +98,7 @@ func TestSettingsAreCheckedKeptAndApplied(t *testing.T) {
 		{boxapi.Settings{Network: boxapi.Network{Mode: "magic"}}, "network.mode"},
 		{boxapi.Settings{Network: boxapi.Network{Mode: boxapi.ModeStatic}}, "network.address"},
 		{boxapi.Settings{Network: boxapi.Network{Mode: boxapi.ModeStatic, Address: "192.0.2.1"}}, "network.address"},
-		{boxapi.Settings{Network: boxapi.Network{DNS: []string{"dns.example.org"}}}, "network.dns"},
+		{boxapi.Settings{Network: boxapi.Network{DNS: []string{"dns.example.org"}}}, "network.dns[1]"},
 	} {
 		_, err := m.SetSettings(t.Context(), tt.s)
 		var we *wire.Error

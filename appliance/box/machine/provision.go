@@ -115,8 +115,8 @@ func (m *Manager) take(source string, raw []byte) error {
 		s.Timezone = p.Box.Timezone
 	}
 	s.Language, s.Keyboard = cmp.Or(p.Box.Language, s.Language), cmp.Or(p.Box.Keyboard, s.Keyboard)
-	if n := p.Network; n.Mode != "" {
-		s.Network = boxapi.Network{Mode: n.Mode, Interface: n.Interface, Address: n.Address, Gateway: n.Gateway, DNS: n.DNS}
+	if n := p.Network.Network; n.Given() {
+		s.Network = n
 	}
 	if len(p.Box.Administration) > 0 {
 		s.Administration = p.Box.Administration

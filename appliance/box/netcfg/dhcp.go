@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -35,6 +36,7 @@ var asked = dhcpv4.WithRequestedOptions(
 	dhcpv4.OptionRouter,
 	dhcpv4.OptionDomainNameServer,
 	dhcpv4.OptionDomainName,
+	dhcpv4.OptionDNSDomainSearchList,
 	dhcpv4.OptionNTPServers,
 	dhcpv4.OptionIPAddressLeaseTime,
 	dhcpv4.OptionRenewTimeValue,
@@ -140,7 +142,7 @@ func newLease(ack *dhcpv4.DHCPv4, begin time.Time) (*Lease, error) {
 		Address: netip.PrefixFrom(addr, bits),
 		DNS:     ip4s(ack.DNS()),
 		NTP:     ip4s(ack.NTPServers()),
-		Domain:  domain(ack.DomainName()),
+		Search:  search(ack),
 		Begin:   begin,
 		Raw:     ack,
 	}
@@ -203,6 +205,22 @@ func ip4s(list []net.IP) []netip.Addr {
 	for _, ip := range list {
 		if a, ok := ip4(ip); ok && !a.IsUnspecified() {
 			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// search gives the search domains (RFC 3397), the domain of the network where the
+// server names none.
+func search(ack *dhcpv4.DHCPv4) []string {
+	names := []string{ack.DomainName()}
+	if list := ack.DomainSearch(); list != nil && len(list.Labels) > 0 {
+		names = list.Labels
+	}
+	var out []string
+	for _, name := range names {
+		if d := domain(strings.TrimSuffix(name, ".")); d != "" && len(out) < maxSearch {
+			out = append(out, d)
 		}
 	}
 	return out

@@ -44,6 +44,16 @@ func (k Linux) Links() ([]Link, error) {
 			Speed:   k.speed(a.Name),
 			Wired:   a.EncapType == "ether" && (l.Type() == "device" || l.Type() == "veth"),
 			Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+			MTU:     a.MTU,
+		}
+		switch l := l.(type) {
+		case *netlink.Bond:
+			link.Bond = bondModeName(l.Mode)
+		case *netlink.Vlan:
+			link.VLAN, link.Parent = l.VlanId, a.ParentIndex
+		}
+		if link.Wired {
+			link.Master = a.MasterIndex
 		}
 		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 		if err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"github.com/vishvananda/netlink"
 
-	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/box/firewall"
 	"pillarbox/appliance/box/netlab"
 )
@@ -120,7 +119,7 @@ func TestLeaseOnTheWire(t *testing.T) {
 			return err
 		}
 		want := netip.MustParsePrefix("192.0.2.50/24")
-		if lease.Address != want || lease.Domain != "example.org" || !slices.Equal(lease.DNS, []netip.Addr{netip.MustParseAddr("192.0.2.53")}) {
+		if lease.Address != want || !slices.Equal(lease.Search, []string{"example.org"}) || !slices.Equal(lease.DNS, []netip.Addr{netip.MustParseAddr("192.0.2.53")}) {
 			t.Errorf("lease %+v", lease)
 		}
 		if err := linux.Configure(eth0, lease.setup(), baseMetric); err != nil {
@@ -245,7 +244,7 @@ func TestFixedAddresses(t *testing.T) {
 			{"192.0.2.3/32", "192.0.2.1", "203.0.113.1"}, // a router outside the network
 			{"192.0.2.4/24", "192.0.2.1", "203.0.113.1"},
 		} {
-			s, err := staticSetup(boxapi.Network{Address: tt.address, Gateway: tt.gateway})
+			s, err := staticSetup(addressing{address: tt.address, gateway: tt.gateway})
 			if err != nil {
 				return err
 			}

@@ -33,7 +33,7 @@ type Lease struct {
 	Routes  []Route
 	DNS     []netip.Addr
 	NTP     []netip.Addr
-	Domain  string
+	Search  []string // domains
 	Server  netip.Addr
 
 	Begin    time.Time     // when it was asked for

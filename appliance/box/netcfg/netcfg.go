@@ -1,12 +1,18 @@
 // Package netcfg gives the network interfaces of the box their addresses: by
-// DHCPv4 on every wired interface, or a fixed one on one of them. IPv6 is left
-// to the kernel, which takes what routers advertise.
+// DHCPv4 on every wired interface, or a fixed one on one of them; or each as
+// settings of its own say, bonds and VLANs among them, which it makes. IPv6 is
+// left to the kernel, which takes what routers advertise.
 //
 // The Manager looks at the interfaces whenever the kernel says that one has
 // changed, and keeps a port for each that it configures. A port by DHCP runs a
 // lease loop (RFC 2131 section 4.4): acquire, renew, rebind, begin again when the
 // lease is lost. A cable that is pulled loses nothing; when it is back, the
 // lease is confirmed at once, since it may lead to another network now.
+//
+// Bonds and VLANs are remade from the settings at every look: those missing are
+// made, those of no use any more or other than they should be are removed, cards
+// that come later join theirs. The Manager takes every bond and VLAN of the box
+// for its own.
 //
 // Invariants: one IPv4 address an interface, with the lifetime of its lease, so
 // that an address never outlives it, even when this program dies; default routes
@@ -44,7 +50,13 @@ type Link struct {
 	Speed     int  // Mbit/s, 0 if unknown
 	Wired     bool // an Ethernet device of the machine, not one made of others
 	Carrier   bool
+	MTU       int // octets
 	Addresses []netip.Prefix
+
+	Bond   string // of a bond: its mode, such as boxapi.BondLACP; "other" for one that nobody asks for
+	VLAN   int    // of a VLAN: its id
+	Parent int    // of a VLAN: the index of what it is on
+	Master int    // of a card: the index of the bond it is in, 0: none
 }
 
 // Route leads to Dst by way of Gateway, or directly if that is not valid.
@@ -70,6 +82,18 @@ type Kernel interface {
 	Prepare() error
 	// Up turns an interface on.
 	Up(index int) error
+	// SetMTU sets how many octets a packet may have.
+	SetMTU(index, mtu int) error
+	// MakeBond makes a bond without cards; primary is the index of the card that
+	// carries everything when it can, 0 if it is not there.
+	MakeBond(name, mode string, primary int) error
+	// MakeVLAN makes a VLAN on the interface parent.
+	MakeVLAN(name string, parent, id int) error
+	// Remove removes a bond or a VLAN, and VLANs on it.
+	Remove(index int) error
+	// Join puts a card into a bond, without addresses of its own; bond 0 takes it
+	// out.
+	Join(card, bond int) error
 	// Configure makes the address and routes of an interface those of s, and
 	// none else but what routers advertise.
 	Configure(index int, s Setup, metric int) error
@@ -78,10 +102,10 @@ type Kernel interface {
 	Clear(index int) error
 }
 
-// Resolver are the name servers and the search domain in use.
+// Resolver are the name servers and the search domains in use.
 type Resolver struct {
 	Servers []netip.Addr
-	Domain  string
+	Search  []string
 }
 
 // Config is what a Manager works with. All fields are needed.
@@ -107,13 +131,15 @@ type Manager struct {
 	settings boxapi.Network
 	ports    map[int]*port // by index of the interface
 	stale    map[int]bool  // interfaces that earlier settings configured
-	problem  string
-	resolver Resolver // as last set
+	ownMTU   map[int]int   // of interfaces whose MTU was changed: what it was
+	problem  string        // that no interface is wanted
+	faults   []error       // of bonds and VLANs
+	resolver Resolver      // as last set
 }
 
 // New returns a Manager that does nothing before Run.
 func New(cfg Config, settings boxapi.Network) *Manager {
-	return &Manager{Config: cfg, settings: settings, ports: map[int]*port{}, stale: map[int]bool{}, wake: make(chan struct{}, 1)}
+	return &Manager{Config: cfg, settings: settings, ports: map[int]*port{}, stale: map[int]bool{}, ownMTU: map[int]int{}, wake: make(chan struct{}, 1)}
 }
 
 // Run configures the interfaces until ctx ends. What is configured then stays.
@@ -175,20 +201,12 @@ func (m *Manager) Set(settings boxapi.Network) {
 
 // reconcile compares the interfaces there are with what is to be.
 func (m *Manager) reconcile(ctx context.Context) {
-	links, err := m.Kernel.Links()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	links, err := m.arrange()
 	if err != nil {
 		m.Log.Warn("network interfaces", "error", err)
 		return
-	}
-	links = slices.DeleteFunc(links, func(l Link) bool { return !l.Wired })
-	slices.SortFunc(links, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range links {
-		// Without this an interface has no carrier to tell of.
-		if err := m.Kernel.Up(l.Index); err != nil {
-			m.Log.Warn("network interface", "name", l.Name, "error", err)
-		}
 	}
 	wanted := m.wanted(links)
 	for index, p := range m.ports {
@@ -217,10 +235,14 @@ func (m *Manager) reconcile(ctx context.Context) {
 	m.updateResolver()
 }
 
-// wanted returns those of links, all wired and by name, that are to be
-// configured, and notes why none is. m.mu is held.
+// wanted returns those of links, by name, that are to be configured, and notes why
+// none is. m.mu is held.
 func (m *Manager) wanted(links []Link) []Link {
 	m.problem = ""
+	if len(m.settings.Interfaces) > 0 {
+		return m.wantedByName(links)
+	}
+	links = slices.DeleteFunc(links, func(l Link) bool { return !l.Wired })
 	if len(links) == 0 {
 		m.problem = "no network interface was found: is its driver or firmware missing?"
 		return nil
@@ -229,14 +251,12 @@ func (m *Manager) wanted(links []Link) []Link {
 	if name != "" {
 		i := slices.IndexFunc(links, func(l Link) bool { return l.Name == name })
 		if i < 0 {
-			m.problem = fmt.Sprintf("the network interface %s of the settings is not there", name)
+			m.problem = fmt.Sprintf(notThere, name)
 			return nil
 		}
 		links = links[i : i+1]
 	}
-	if !slices.ContainsFunc(links, func(l Link) bool { return l.Carrier }) {
-		m.problem = "no network cable is plugged in, or what is at its other end is off"
-	}
+	m.noteCables(links)
 	if m.settings.Mode != boxapi.ModeStatic || name != "" {
 		return links
 	}
@@ -253,6 +273,52 @@ func (m *Manager) wanted(links []Link) []Link {
 	return nil
 }
 
+// notThere has one %s, the name.
+const notThere = "the network interface %s of the settings is not there"
+
+// noteCables notes where none of the wanted links has a carrier. m.mu is held.
+func (m *Manager) noteCables(wanted []Link) {
+	if !slices.ContainsFunc(wanted, func(l Link) bool { return l.Carrier }) {
+		m.problem = "no network cable is plugged in, or what is at its other end is off"
+	}
+}
+
+// wantedByName returns those of links that have settings of their own and an
+// address by them. m.mu is held.
+func (m *Manager) wantedByName(links []Link) []Link {
+	var wanted []Link
+	for _, x := range m.settings.Interfaces {
+		if x.Mode == boxapi.ModeNone {
+			continue
+		}
+		i := slices.IndexFunc(links, func(l Link) bool { return l.Name == x.Name })
+		if i < 0 {
+			m.problem = fmt.Sprintf(notThere, x.Name)
+			continue
+		}
+		wanted = append(wanted, links[i])
+	}
+	if m.problem == "" {
+		m.noteCables(wanted)
+	}
+	return wanted
+}
+
+// addressing is how an interface gets its address.
+type addressing struct {
+	mode, address, gateway string
+}
+
+// addressingOf is that of the interface name by the settings of now. m.mu is held.
+func (m *Manager) addressingOf(name string) addressing {
+	for _, x := range m.settings.Interfaces {
+		if x.Name == name {
+			return addressing{x.Mode, x.Address, x.Gateway}
+		}
+	}
+	return addressing{m.settings.Mode, m.settings.Address, m.settings.Gateway}
+}
+
 // changed is called by ports whose setup has changed.
 func (m *Manager) changed() {
 	m.mu.Lock()
@@ -263,7 +329,7 @@ func (m *Manager) changed() {
 
 // updateResolver sets the resolver to what settings and leases say. m.mu is held.
 func (m *Manager) updateResolver() {
-	var r Resolver
+	r := Resolver{Search: slices.Clone(m.settings.Search)}
 	add := func(a netip.Addr) {
 		if a.IsValid() && !slices.Contains(r.Servers, a) {
 			r.Servers = append(r.Servers, a)
@@ -283,11 +349,15 @@ func (m *Manager) updateResolver() {
 				add(a)
 			}
 		}
-		if r.Domain == "" {
-			r.Domain = lease.Domain
+		if len(m.settings.Search) == 0 {
+			for _, d := range lease.Search {
+				if !slices.Contains(r.Search, d) {
+					r.Search = append(r.Search, d)
+				}
+			}
 		}
 	}
-	if slices.Equal(r.Servers, m.resolver.Servers) && r.Domain == m.resolver.Domain {
+	if slices.Equal(r.Servers, m.resolver.Servers) && slices.Equal(r.Search, m.resolver.Search) {
 		return
 	}
 	if err := m.SetResolver(r); err != nil {
@@ -320,19 +390,32 @@ func (m *Manager) TimeServers() []netip.Addr {
 	return list
 }
 
-// Status describes the wired interfaces by name, and what is wrong, if anything.
+// Status describes the interfaces that carry mail by name, and what is wrong, if
+// anything.
 func (m *Manager) Status() (list []boxapi.Interface, problems []string, err error) {
 	links, err := m.Kernel.Links()
 	if err != nil {
 		return nil, nil, fmt.Errorf("network interfaces: %w", err)
 	}
+	slices.SortFunc(links, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range links {
-		if !l.Wired {
+		if !l.Wired && !l.made() {
 			continue
 		}
-		i := boxapi.Interface{Name: l.Name, MAC: l.MAC, Driver: l.Driver, Speed: l.Speed, Link: l.Carrier, Addresses: []string{}}
+		i := boxapi.Interface{Name: l.Name, MAC: l.MAC, Driver: l.Driver, Speed: l.Speed, Link: l.Carrier, MTU: l.MTU, Bond: l.Bond, VLAN: l.VLAN, Addresses: []string{}}
+		for _, part := range links {
+			switch {
+			case part.Index == l.Parent && l.VLAN != 0:
+				i.Parts = append(i.Parts, part.Name)
+			case part.Master == l.Index:
+				i.Parts = append(i.Parts, part.Name)
+				if l.Carrier && !part.Carrier {
+					problems = append(problems, fmt.Sprintf("the cable of %s, a card of %s, is not plugged in, or what is at its other end is off", part.Name, l.Name))
+				}
+			}
+		}
 		for _, a := range l.Addresses {
 			i.Addresses = append(i.Addresses, a.String())
 		}
@@ -344,9 +427,11 @@ func (m *Manager) Status() (list []boxapi.Interface, problems []string, err erro
 		}
 		list = append(list, i)
 	}
-	slices.SortFunc(list, func(a, b boxapi.Interface) int { return strings.Compare(a.Name, b.Name) })
 	if m.problem != "" {
 		problems = append(problems, m.problem)
+	}
+	for _, err := range m.faults {
+		problems = append(problems, err.Error())
 	}
 	return list, problems, nil
 }

@@ -26,6 +26,7 @@ type fakeKernel struct {
 	setups  map[int]Setup
 	changed func()
 	fault   error // of Configure
+	made    int   // bonds and VLANs
 }
 
 func (k *fakeKernel) Links() ([]Link, error) {
@@ -50,6 +51,58 @@ func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 
 func (k *fakeKernel) Prepare() error { return nil }
 func (k *fakeKernel) Up(int) error   { return nil }
+
+func (k *fakeKernel) SetMTU(index, mtu int) error {
+	k.change(index, func(l *Link) { l.MTU = mtu })
+	return nil
+}
+
+func (k *fakeKernel) MakeBond(name, mode string, primary int) error {
+	k.add(Link{Name: name, Bond: mode, Carrier: true, MTU: 1500})
+	return nil
+}
+
+func (k *fakeKernel) MakeVLAN(name string, parent, id int) error {
+	k.add(Link{Name: name, VLAN: id, Parent: parent, Carrier: true, MTU: 1500})
+	return nil
+}
+
+func (k *fakeKernel) Remove(index int) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.links = slices.DeleteFunc(k.links, func(l Link) bool { return l.Index == index || l.VLAN != 0 && l.Parent == index })
+	for i := range k.links {
+		if k.links[i].Master == index {
+			k.links[i].Master = 0
+		}
+	}
+	delete(k.setups, index)
+	return nil
+}
+
+func (k *fakeKernel) Join(card, bond int) error {
+	k.change(card, func(l *Link) { l.Master = bond })
+	return k.Clear(card)
+}
+
+// add adds an interface with an index that was never used.
+func (k *fakeKernel) add(l Link) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.made++
+	l.Index = 100 + k.made
+	k.links = append(k.links, l)
+}
+
+func (k *fakeKernel) change(index int, fn func(*Link)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range k.links {
+		if k.links[i].Index == index {
+			fn(&k.links[i])
+		}
+	}
+}
 
 func (k *fakeKernel) Configure(index int, s Setup, metric int) error {
 	k.mu.Lock()
@@ -110,7 +163,7 @@ func (g granter) Acquire(ctx context.Context, _ netip.Addr) (*Lease, error) {
 		Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, n, 5}), 24),
 		DNS:     []netip.Addr{netip.AddrFrom4([4]byte{192, 0, n, 1}), netip.AddrFrom4([4]byte{9, 9, 9, 9})},
 		NTP:     []netip.Addr{netip.AddrFrom4([4]byte{192, 0, n, 2})},
-		Domain:  fmt.Sprintf("net%d.example", n),
+		Search:  []string{fmt.Sprintf("net%d.example", n)},
 		Begin:   time.Now(),
 		Server:  netip.AddrFrom4([4]byte{192, 0, n, 1}),
 	}
@@ -156,7 +209,7 @@ func run(t *testing.T, settings boxapi.Network, links []Link, fn func(b *bench))
 }
 
 func link(index int, carrier bool) Link {
-	return Link{Index: index, Name: fmt.Sprint("eth", index), MAC: "02:00:00:00:00:0" + fmt.Sprint(index), Wired: true, Carrier: carrier}
+	return Link{Index: index, Name: fmt.Sprint("eth", index), MAC: "02:00:00:00:00:0" + fmt.Sprint(index), Wired: true, Carrier: carrier, MTU: 1500}
 }
 
 func expect(t *testing.T, what, got, want string) {
@@ -170,7 +223,7 @@ func TestDHCPOnAll(t *testing.T) {
 	bridge := Link{Index: 9, Name: "br0", Carrier: true}
 	run(t, boxapi.Network{}, []Link{link(2, true), bridge, link(1, true)}, func(b *bench) {
 		expect(t, "addresses", b.k.addresses(), "1=192.0.1.5/24 2=192.0.2.5/24")
-		expect(t, "resolver", fmt.Sprint(b.resolver), "{[192.0.1.1 9.9.9.9 192.0.2.1] net1.example}")
+		expect(t, "resolver", fmt.Sprint(b.resolver), "{[192.0.1.1 9.9.9.9 192.0.2.1] [net1.example net2.example]}")
 		expect(t, "time servers", fmt.Sprint(b.TimeServers()), "[192.0.1.2 192.0.2.2]")
 		list, problems, err := b.Status()
 		if err != nil || len(list) != 2 || len(problems) != 0 {
@@ -222,7 +275,7 @@ func TestStatic(t *testing.T) {
 	static := boxapi.Network{Mode: boxapi.ModeStatic, Address: "198.51.100.7/24", Gateway: "198.51.100.1", DNS: []string{"198.51.100.2"}}
 	run(t, static, []Link{link(1, false), link(2, true), link(3, true)}, func(b *bench) {
 		expect(t, "the first with a link", b.k.addresses(), "2=198.51.100.7/24")
-		expect(t, "resolver", fmt.Sprint(b.resolver), "{[198.51.100.2] }")
+		expect(t, "resolver", fmt.Sprint(b.resolver), "{[198.51.100.2] []}")
 		expect(t, "route", fmt.Sprint(b.k.setups[2].Routes), "[{0.0.0.0/0 198.51.100.1}]")
 		b.k.set(link(1, true))
 		b.k.set(link(2, false))
@@ -240,7 +293,7 @@ func TestStatic(t *testing.T) {
 
 		b.Set(boxapi.Network{Mode: boxapi.ModeDHCP, DNS: []string{"198.51.100.9"}})
 		expect(t, "back to DHCP", b.k.addresses(), "1=192.0.1.5/24 3=192.0.3.5/24")
-		expect(t, "own name servers", fmt.Sprint(b.resolver), "{[198.51.100.9] net1.example}")
+		expect(t, "own name servers", fmt.Sprint(b.resolver), "{[198.51.100.9] [net1.example net3.example]}")
 	})
 }
 
@@ -265,11 +318,11 @@ func TestWriteResolvConf(t *testing.T) {
 	for _, s := range []string{"192.0.2.1", "2001:db8::1", "192.0.2.3", "192.0.2.4"} {
 		servers = append(servers, netip.MustParseAddr(s))
 	}
-	if err := WriteResolvConf(path, Resolver{Servers: servers, Domain: "example.org"}); err != nil {
+	if err := WriteResolvConf(path, Resolver{Servers: servers, Search: []string{"example.org", "example.net"}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
-	want := "nameserver 192.0.2.1\nnameserver 2001:db8::1\nnameserver 192.0.2.3\nsearch example.org\noptions timeout:3 attempts:2\n"
+	want := "nameserver 192.0.2.1\nnameserver 2001:db8::1\nnameserver 192.0.2.3\nsearch example.org example.net\noptions timeout:3 attempts:2\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got %q, %v", got, err)
 	}

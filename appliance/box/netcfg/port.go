@@ -12,9 +12,9 @@ import (
 
 // port is one interface that the Manager configures.
 type port struct {
-	m        *Manager
-	link     Link
-	settings boxapi.Network
+	m    *Manager
+	link Link
+	by   addressing
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -30,14 +30,14 @@ type port struct {
 
 // newPort returns a port for link by the settings of now. m.mu is held.
 func newPort(m *Manager, link Link) *port {
-	return &port{m: m, link: link, settings: m.settings, done: make(chan struct{}), back: make(chan struct{}, 1)}
+	return &port{m: m, link: link, by: m.addressingOf(link.Name), done: make(chan struct{}), back: make(chan struct{}, 1)}
 }
 
 func (p *port) start(ctx context.Context) {
 	ctx, p.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(p.done)
-		if p.settings.Mode == boxapi.ModeStatic {
+		if p.by.mode == boxapi.ModeStatic {
 			p.runStatic(ctx)
 		} else {
 			p.runDHCP(ctx)
@@ -65,7 +65,7 @@ func (p *port) setCarrier(on bool) {
 
 // runStatic sets the fixed address, again and again until it is accepted.
 func (p *port) runStatic(ctx context.Context) {
-	s, err := staticSetup(p.settings)
+	s, err := staticSetup(p.by)
 	for ctx.Err() == nil {
 		if err == nil {
 			err = p.configure(s, nil)
@@ -76,18 +76,18 @@ func (p *port) runStatic(ctx context.Context) {
 		}
 		p.m.Log.Error("fixed address", "interface", p.link.Name, "error", err)
 		sleep(ctx, lookAgain)
-		s, err = staticSetup(p.settings)
+		s, err = staticSetup(p.by)
 	}
 }
 
 // staticSetup reads checked settings.
-func staticSetup(n boxapi.Network) (Setup, error) {
-	addr, err := netip.ParsePrefix(n.Address)
+func staticSetup(n addressing) (Setup, error) {
+	addr, err := netip.ParsePrefix(n.address)
 	if err != nil {
 		return Setup{}, errNoAddress
 	}
 	s := Setup{Address: addr}
-	if gw, err := netip.ParseAddr(n.Gateway); err == nil {
+	if gw, err := netip.ParseAddr(n.gateway); err == nil {
 		s.Routes = []Route{{Dst: defaultRoute(gw), Gateway: gw}}
 	}
 	return s, nil
@@ -161,7 +161,7 @@ func (p *port) lease() *Lease {
 func (p *port) describe(i *boxapi.Interface) (problems []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i.Mode = p.settings.Mode
+	i.Mode = p.by.mode
 	if i.Mode == "" {
 		i.Mode = boxapi.ModeDHCP
 	}

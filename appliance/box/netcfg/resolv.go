@@ -6,8 +6,12 @@ import (
 	"pillarbox/appliance/config/atomicfile"
 )
 
-// maxServers is how many name servers resolvers look at (resolv.conf(5)).
-const maxServers = 3
+// maxServers and maxSearch are how many name servers and search domains resolvers
+// look at (resolv.conf(5)).
+const (
+	maxServers = 3
+	maxSearch  = 6
+)
 
 // WriteResolvConf writes r as a resolv.conf(5) at path. Programs that watch the
 // file, as Go's resolver does, notice within seconds.
@@ -19,8 +23,8 @@ func WriteResolvConf(path string, r Resolver) error {
 		}
 		b.WriteString("nameserver " + s.String() + "\n")
 	}
-	if r.Domain != "" {
-		b.WriteString("search " + r.Domain + "\n")
+	if len(r.Search) > 0 {
+		b.WriteString("search " + strings.Join(r.Search, " ") + "\n")
 	}
 	b.WriteString("options timeout:3 attempts:2\n")
 	return atomicfile.Write(path, []byte(b.String()), 0o644)
