@@ -63,6 +63,12 @@ type Config struct {
 	// Memory in MiB and CPUs; zero for the defaults.
 	Memory, CPUs int
 	Forwards     []Forward
+	// Cards is how many network cards there are, all on one switch; one where
+	// zero. They are called card0, card1 and so on. Tap is the path of a unix
+	// socket, for more than one card alone: who listens there is on the switch as
+	// well, by frames with four octets of length before each.
+	Cards int
+	Tap   string
 	// Terminal puts the serial line on this program's own terminal, with
 	// QEMU's keys (Ctrl-A x ends it); VM.Serial is then nil.
 	Terminal bool
@@ -172,10 +178,6 @@ func (c Config) arguments(vars, qmp, line string) []string {
 	if screen == "" {
 		screen = "none"
 	}
-	user := "user,id=net"
-	for _, f := range c.Forwards {
-		user += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
-	}
 	args := []string{
 		"-name", "pillarbox", "-nodefaults", "-no-user-config", "-S",
 		"-M", "q35", "-cpu", "max", "-accel", accel, "-m", strconv.Itoa(memory), "-smp", strconv.Itoa(cpus),
@@ -184,16 +186,36 @@ func (c Config) arguments(vars, qmp, line string) []string {
 		"-drive", "if=pflash,format=raw,file=" + vars,
 		"-drive", "if=none,id=disk," + c.Drive,
 		"-device", "virtio-blk-pci,drive=disk,bootindex=0",
-		"-netdev", user, "-device", "virtio-net-pci,netdev=net",
 		"-device", "virtio-rng-pci",
 		"-chardev", "socket,id=qmp,server=on,wait=off,path=" + qmp, "-mon", "chardev=qmp,mode=control",
 	}
+	args = append(args, c.network()...)
 	if c.Terminal {
 		args = append(args, "-serial", "mon:stdio")
 	} else {
 		args = append(args, "-chardev", "socket,id=serial,server=on,wait=off,path="+line, "-serial", "chardev:serial")
 	}
 	return append(args, c.Extra...)
+}
+
+// network are the cards, and QEMU's own network behind them, which has a DHCP
+// server and forwards ports of loopback.
+func (c Config) network() []string {
+	user := "user,id=net"
+	for _, f := range c.Forwards {
+		user += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
+	}
+	if c.Cards <= 1 {
+		return []string{"-netdev", user, "-device", "virtio-net-pci,netdev=net"}
+	}
+	args := []string{"-netdev", user, "-netdev", "hubport,id=uplink,hubid=0,netdev=net"}
+	for i := range c.Cards {
+		args = append(args, "-netdev", fmt.Sprintf("hubport,id=card%d,hubid=0", i), "-device", fmt.Sprintf("virtio-net-pci,netdev=card%d", i))
+	}
+	if c.Tap != "" {
+		args = append(args, "-netdev", "stream,id=tap,server=off,addr.type=unix,addr.path="+c.Tap, "-netdev", "hubport,id=tapped,hubid=0,netdev=tap")
+	}
+	return args
 }
 
 // dial connects to a socket that QEMU makes while it starts.
@@ -279,9 +301,10 @@ func (v *VM) Set(ctx context.Context, path, property string, value any) error {
 	return v.monitor.call(ctx, "qom-set", map[string]any{"path": path, "property": property, "value": value}, nil)
 }
 
-// SetLink plugs the network cable in or out.
-func (v *VM) SetLink(ctx context.Context, up bool) error {
-	return v.monitor.call(ctx, "set_link", map[string]any{"name": "net", "up": up}, nil)
+// SetLink plugs the network cable of a card in or out: of net where there is one,
+// else of card0 and so on.
+func (v *VM) SetLink(ctx context.Context, card string, up bool) error {
+	return v.monitor.call(ctx, "set_link", map[string]any{"name": card, "up": up}, nil)
 }
 
 // Wait waits until the machine is off.

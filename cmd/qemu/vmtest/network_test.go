@@ -1,0 +1,132 @@
+//go:build vm
+
+package vmtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pillarbox/cmd/qemu/vm"
+)
+
+// vlan is the network that the test is on by the switch's tap.
+const vlan = 5
+
+const bonded = `
+[[network.interfaces]]
+name = "bond0"
+bond = ["eth0", "eth1"]
+[[network.interfaces]]
+name = "office"
+parent = "bond0"
+vlan = 5
+mode = "static"
+address = "198.51.100.5/24"
+mtu = 1400
+`
+
+// TestBond pulls the cable of one card of a bond after the other while mail is
+// being submitted, none of which may be lost, and asks on a VLAN for the box.
+func TestBond(t *testing.T) {
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "tap")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	path := newDisk(t, strings.Replace(provision, "[network]\nmode = \"dhcp\"\n", bonded, 1))
+	b := startWith(t, vm.Config{Drive: raw(path), Cards: 2, Tap: socket})
+	tap, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tap.Close()
+	b.served()
+	b.shows(clientLimit, `bond0 \(eth0, eth1\) +10\.0\.2\.15`)
+	b.shows(clientLimit, `office +198\.51\.100\.5/24`)
+
+	t.Run("VLAN", func(t *testing.T) {
+		mac, err := resolve(tap, "198.51.100.5")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("198.51.100.5 on VLAN %d is %v", vlan, mac)
+	})
+	go io.Copy(io.Discard, tap) // or the switch waits for us
+
+	t.Run("failover", func(t *testing.T) {
+		b := b.in(t)
+		sent := &ledger{taken: make(map[string][32]byte), offered: make(map[string][32]byte)}
+		s := submit(b, sent, 1)
+		s.wait(t, warmUp)
+		for i, card := range []string{"card0", "card1"} {
+			b.link(card, false)
+			s.wait(t, warmUp)
+			b.says(fmt.Sprintf(`the cable of eth%d, a card of bond0, is not plugged in`, i))
+			b.link(card, true)
+			s.wait(t, warmUp)
+		}
+		s.ignore()
+		s.end()
+		sent.compare(t, b)
+		if failed := len(sent.offered) - len(sent.taken); failed != 0 {
+			t.Errorf("%d messages were not taken although one card was left", failed)
+		}
+	})
+	b.pressButton()
+}
+
+// link plugs a card's cable in or out.
+func (b *box) link(card string, in bool) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), clientLimit)
+	defer cancel()
+	if err := b.SetLink(ctx, card, in); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// resolve asks by ARP (RFC 826) on the VLAN for the station that has an address.
+func resolve(tap net.Conn, address string) (net.HardwareAddr, error) {
+	me := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	tagged := []byte{0x81, 0, 0, vlan, 8, 6} // IEEE 802.1Q, then the type of ARP
+	question := bytes.Join([][]byte{
+		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, me, tagged,
+		{0, 1, 8, 0, 6, 4, 0, 1}, me, {198, 51, 100, 1}, make([]byte, 6), net.ParseIP(address).To4(),
+	}, nil)
+	question = append(question, make([]byte, 64-len(question))...)
+	frame := binary.BigEndian.AppendUint32(nil, uint32(len(question)))
+	if _, err := tap.Write(append(frame, question...)); err != nil {
+		return nil, err
+	}
+	if err := tap.SetReadDeadline(time.Now().Add(clientLimit)); err != nil {
+		return nil, err
+	}
+	defer tap.SetReadDeadline(time.Time{})
+	for {
+		var length uint32
+		if err := binary.Read(tap, binary.BigEndian, &length); err != nil {
+			return nil, err
+		}
+		if length > 64<<10 {
+			return nil, errors.New("a frame of more than 64 KiB")
+		}
+		answer := make([]byte, length)
+		if _, err := io.ReadFull(tap, answer); err != nil {
+			return nil, err
+		}
+		if len(answer) >= 46 && bytes.Equal(answer[:6], me) && bytes.Equal(answer[12:18], tagged) && answer[25] == 2 {
+			return net.HardwareAddr(answer[26:32]), nil
+		}
+	}
+}
