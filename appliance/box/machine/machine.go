@@ -146,11 +146,12 @@ func (m *Manager) Start(ctx context.Context) {
 func (m *Manager) Run(ctx context.Context) {
 	announcer := mdns.New(mdns.Config{Hostname: m.hostname, Services: m.cfg.Announce, Log: m.cfg.Log.With("part", "mdns")})
 	n := netcfg.New(netcfg.Config{
-		Kernel:      netcfg.Linux{Sys: "/sys", Proc: "/proc"},
-		DHCP:        func(l netcfg.Link) netcfg.Exchange { return &netcfg.Client{Interface: l.Name, Hostname: m.hostname} },
-		SetResolver: func(r netcfg.Resolver) error { return netcfg.WriteResolvConf(m.path("etc/resolv.conf"), r) },
-		Changed:     announcer.Refresh,
-		Log:         m.cfg.Log.With("part", "network"),
+		Kernel:        netcfg.Linux{Sys: "/sys", Proc: "/proc"},
+		DHCP:          func(l netcfg.Link) netcfg.Exchange { return &netcfg.Client{Interface: l.Name, Hostname: m.hostname} },
+		Neighbourhood: netcfg.ARP{},
+		SetResolver:   func(r netcfg.Resolver) error { return netcfg.WriteResolvConf(m.path("etc/resolv.conf"), r) },
+		Changed:       announcer.Refresh,
+		Log:           m.cfg.Log.With("part", "network"),
 	}, m.Current().Network)
 	f := &clock.Follower{Servers: m.timeServers, Ask: m.ask, Log: m.cfg.Log.With("part", "clock")}
 	m.mu.Lock()

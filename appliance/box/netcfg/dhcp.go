@@ -115,6 +115,29 @@ func (c *Client) extend(ctx context.Context, l *Lease, to *net.UDPAddr, opts ...
 	return newLease(answer, begin)
 }
 
+// Decline is DHCPDECLINE (RFC 2131 section 4.4.4), which is not answered.
+func (c *Client) Decline(ctx context.Context, l *Lease) error {
+	ack, ok := l.Raw.(*dhcpv4.DHCPv4)
+	if !ok {
+		return errors.New("DHCP: a lease of another client")
+	}
+	decline, err := dhcpv4.New(
+		dhcpv4.WithHwAddr(ack.ClientHWAddr), dhcpv4.WithMessageType(dhcpv4.MessageTypeDecline),
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(ack.YourIPAddr)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(ack.ServerIdentifier())))
+	if err != nil {
+		return fmt.Errorf("DHCP: %w", err)
+	}
+	conn, err := nclient4.NewRawUDPConn(c.Interface, nclient4.ClientPort)
+	if err != nil {
+		return fmt.Errorf("DHCP: %w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.WriteTo(decline.ToBytes(), nclient4.DefaultServers); err != nil {
+		return fmt.Errorf("DHCP: decline: %w", err)
+	}
+	return nil
+}
+
 func noAnswer(err error) error {
 	if errors.Is(err, nclient4.ErrNoResponse) || errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("no DHCP server answers")

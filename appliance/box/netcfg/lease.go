@@ -18,6 +18,10 @@ const (
 	// (RFC 2131 section 4.4.5).
 	leastRetry = time.Minute
 
+	// declinePause is the wait after an address was declined (RFC 2131 section
+	// 3.1 point 5).
+	declinePause = 10 * time.Second
+
 	// shortestLease is the least that a lease counts for: a server that says
 	// less would have the box do nothing but ask.
 	shortestLease = 30 * time.Second
@@ -69,15 +73,18 @@ type Exchange interface {
 	Renew(ctx context.Context, l *Lease) (*Lease, error)
 	// Rebind asks any server to extend the lease, by broadcast.
 	Rebind(ctx context.Context, l *Lease) (*Lease, error)
+	// Decline tells the server that another station has the address.
+	Decline(ctx context.Context, l *Lease) error
 }
 
 // leaseLoop gets a lease and keeps it, for ever.
 type leaseLoop struct {
 	x     Exchange
-	back  <-chan struct{}    // the carrier came back
-	bound func(*Lease) error // put the lease to use; also when it was extended
-	lost  func()             // the address must not be used any more
-	fault func(error)        // what is wrong now; nil: nothing
+	back  <-chan struct{}                     // the carrier came back
+	free  func(context.Context, *Lease) error // a *TakenError where another station has the address
+	bound func(*Lease) error                  // put the lease to use; also when it was extended
+	lost  func()                              // the address must not be used any more
+	fault func(error)                         // what is wrong now; nil: nothing
 	log   *slog.Logger
 }
 
@@ -100,6 +107,17 @@ func (l *leaseLoop) run(ctx context.Context) {
 func (l *leaseLoop) acquire(ctx context.Context, hint netip.Addr) *Lease {
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longestPause) {
 		lease, err := l.x.Acquire(ctx, hint)
+		if err == nil {
+			err = l.free(ctx, lease)
+		}
+		if taken := (*TakenError)(nil); errors.As(err, &taken) {
+			l.log.Warn("the DHCP server grants an address that is taken", "address", taken.Address.String(), "owner", taken.Owner)
+			if err := l.x.Decline(ctx, lease); err != nil {
+				l.log.Warn("decline", "error", err)
+			}
+			hint, pause = netip.Addr{}, max(pause, declinePause)
+			l.drain()
+		}
 		if err == nil {
 			err = l.bound(lease)
 		}
@@ -127,11 +145,7 @@ func (l *leaseLoop) acquire(ctx context.Context, hint netip.Addr) *Lease {
 // keep extends the lease for as long as that can be done. It returns when the
 // lease has ended, was refused, or ctx ended.
 func (l *leaseLoop) keep(ctx context.Context, lease *Lease) {
-	// A carrier that came while the lease was asked for is no news.
-	select {
-	case <-l.back:
-	default:
-	}
+	l.drain()
 	for {
 		wait, extend := l.next(lease)
 		var due <-chan time.Time
@@ -171,6 +185,14 @@ func (l *leaseLoop) keep(ctx context.Context, lease *Lease) {
 			}
 		}
 		l.fault(err)
+	}
+}
+
+// drain forgets a carrier that came while a lease was asked for: it is no news.
+func (l *leaseLoop) drain() {
+	select {
+	case <-l.back:
+	default:
 	}
 }
 

@@ -35,9 +35,10 @@ func (x *fakeExchange) call(ctx context.Context, what string) (*Lease, error) {
 	x.mu.Unlock()
 	begin := time.Now()
 	switch word {
-	case "ok":
+	case "ok", "taken":
 		l := &Lease{Address: netip.MustParsePrefix("192.0.2.5/24"), Begin: begin, Server: netip.MustParseAddr("192.0.2.1")}
 		l.setTimes(x.lifetime, 0, 0)
+		l.Raw = word
 		return l, nil
 	case "nak":
 		return nil, ErrRefused
@@ -52,6 +53,13 @@ func (x *fakeExchange) Acquire(ctx context.Context, hint netip.Addr) (*Lease, er
 		what += "(" + hint.String() + ")"
 	}
 	return x.call(ctx, what)
+}
+
+func (x *fakeExchange) Decline(context.Context, *Lease) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.log = append(x.log, fmt.Sprintf("%v decline", time.Since(x.begin).Round(time.Second)))
+	return nil
 }
 
 func (x *fakeExchange) Renew(ctx context.Context, _ *Lease) (*Lease, error) {
@@ -71,6 +79,8 @@ func TestLeaseLoop(t *testing.T) {
 		runs     time.Duration
 		want     string
 	}{
+		{"another has the address", "taken ok", time.Hour, 0, 15 * time.Second,
+			"0s acquire taken|0s decline|10s acquire ok"},
 		{"renewed at half time", "ok ok ok", time.Hour, 0, 61 * time.Minute,
 			"0s acquire ok|30m0s renew ok|1h0m0s renew ok"},
 		{"no server at first", "no no ok", time.Hour, 0, time.Minute,
@@ -99,6 +109,12 @@ func TestLeaseLoop(t *testing.T) {
 				bound := 0
 				l := &leaseLoop{
 					x: x, back: back, log: slog.New(slog.DiscardHandler),
+					free: func(_ context.Context, l *Lease) error {
+						if l.Raw == "taken" {
+							return &TakenError{Address: l.Address.Addr()}
+						}
+						return nil
+					},
 					bound: func(*Lease) error { bound++; return nil },
 					lost: func() {
 						x.mu.Lock()
@@ -138,6 +154,7 @@ func TestLeaseThatCannotBeUsed(t *testing.T) {
 		fail := errors.New("no such device")
 		l := &leaseLoop{
 			x: x, back: make(chan struct{}), log: slog.New(slog.DiscardHandler),
+			free:  func(context.Context, *Lease) error { return nil },
 			bound: func(*Lease) error { err := fail; fail = nil; return err },
 			lost:  func() { t.Error("lost") },
 			fault: func(err error) { faults = append(faults, err) },

@@ -7,7 +7,9 @@
 // changed, and keeps a port for each that it configures. A port by DHCP runs a
 // lease loop (RFC 2131 section 4.4): acquire, renew, rebind, begin again when the
 // lease is lost. A cable that is pulled loses nothing; when it is back, the
-// lease is confirmed at once, since it may lead to another network now.
+// lease is confirmed at once, since it may lead to another network now. An address
+// is taken into use when nobody else on the network has it (RFC 5227); who takes it
+// later is told of.
 //
 // Bonds and VLANs are remade from the settings at every look: those missing are
 // made, those of no use any more or other than they should be are removed, cards
@@ -102,6 +104,15 @@ type Kernel interface {
 	Clear(index int) error
 }
 
+// Neighbourhood is who else is on the network of an interface.
+type Neighbourhood interface {
+	// Probe returns a *TakenError when another station has addr.
+	Probe(ctx context.Context, device string, addr netip.Addr) error
+	// Watch tells the neighbours that addr is the interface's, and calls taken
+	// whenever another station uses it, until ctx ends.
+	Watch(ctx context.Context, device string, addr netip.Addr, taken func(*TakenError)) error
+}
+
 // Resolver are the name servers and the search domains in use.
 type Resolver struct {
 	Servers []netip.Addr
@@ -112,7 +123,8 @@ type Resolver struct {
 type Config struct {
 	Kernel Kernel
 	// DHCP returns the client for an interface.
-	DHCP func(link Link) Exchange
+	DHCP          func(link Link) Exchange
+	Neighbourhood Neighbourhood
 	// SetResolver makes r the box's resolver.
 	SetResolver func(r Resolver) error
 	// Changed is called when addresses or name servers have changed. It must

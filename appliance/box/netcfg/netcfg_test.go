@@ -175,6 +175,7 @@ func (g granter) Acquire(ctx context.Context, _ netip.Addr) (*Lease, error) {
 func (g granter) Renew(ctx context.Context, l *Lease) (*Lease, error) {
 	return g.Acquire(ctx, netip.Addr{})
 }
+func (g granter) Decline(context.Context, *Lease) error { return nil }
 func (g granter) Rebind(ctx context.Context, l *Lease) (*Lease, error) {
 	return g.Acquire(ctx, netip.Addr{})
 }
@@ -183,6 +184,7 @@ func (g granter) Rebind(ctx context.Context, l *Lease) (*Lease, error) {
 type bench struct {
 	*Manager
 	k        *fakeKernel
+	around   *fakeNeighbours
 	resolver Resolver
 	changes  int
 }
@@ -190,13 +192,14 @@ type bench struct {
 // run calls fn with a running Manager on the interfaces links.
 func run(t *testing.T, settings boxapi.Network, links []Link, fn func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{k: &fakeKernel{links: links, setups: map[int]Setup{}}}
+		b := &bench{k: &fakeKernel{links: links, setups: map[int]Setup{}}, around: &fakeNeighbours{has: map[netip.Addr]string{}}}
 		b.Manager = New(Config{
-			Kernel:      b.k,
-			DHCP:        func(l Link) Exchange { return granter{link: l} },
-			SetResolver: func(r Resolver) error { b.resolver = r; return nil },
-			Changed:     func() { b.changes++ },
-			Log:         slog.New(slog.DiscardHandler),
+			Kernel:        b.k,
+			DHCP:          func(l Link) Exchange { return granter{link: l} },
+			Neighbourhood: b.around,
+			SetResolver:   func(r Resolver) error { b.resolver = r; return nil },
+			Changed:       func() { b.changes++ },
+			Log:           slog.New(slog.DiscardHandler),
 		}, settings)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})

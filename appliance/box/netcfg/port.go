@@ -26,7 +26,14 @@ type port struct {
 	leased  *Lease
 	since   time.Time
 	fault   error
+	taken   *TakenError // somebody else used the address lately
+	takenAt time.Time
+	unwatch context.CancelFunc // ends the watch over the address; nil: none
 }
+
+// takenShown is how long a conflict is told of after its last sign. Stations speak
+// for their addresses every few minutes.
+const takenShown = 10 * time.Minute
 
 // newPort returns a port for link by the settings of now. m.mu is held.
 func newPort(m *Manager, link Link) *port {
@@ -68,7 +75,10 @@ func (p *port) runStatic(ctx context.Context) {
 	s, err := staticSetup(p.by)
 	for ctx.Err() == nil {
 		if err == nil {
-			err = p.configure(s, nil)
+			err = p.m.Neighbourhood.Probe(ctx, p.link.Name, s.Address.Addr())
+		}
+		if err == nil {
+			err = p.configure(ctx, s, nil)
 		}
 		p.setFault(err)
 		if err == nil {
@@ -107,8 +117,11 @@ func (p *port) runDHCP(ctx context.Context) {
 		x:    p.m.DHCP(p.link),
 		back: p.back,
 		log:  p.m.Log.With("interface", p.link.Name),
+		free: func(ctx context.Context, l *Lease) error {
+			return p.m.Neighbourhood.Probe(ctx, p.link.Name, l.Address.Addr())
+		},
 		bound: func(l *Lease) error {
-			return p.configure(l.setup(), l)
+			return p.configure(ctx, l.setup(), l)
 		},
 		lost:  func() { p.clear() },
 		fault: p.setFault,
@@ -117,19 +130,48 @@ func (p *port) runDHCP(ctx context.Context) {
 }
 
 // configure gives the interface its address.
-func (p *port) configure(s Setup, l *Lease) error {
+func (p *port) configure(ctx context.Context, s Setup, l *Lease) error {
 	if err := p.m.Kernel.Configure(p.link.Index, s, baseMetric+p.link.Index); err != nil {
 		return fmt.Errorf("configure %s: %w", p.link.Name, err)
 	}
 	p.mu.Lock()
 	if p.setup.Address != s.Address {
 		p.since = time.Now()
+		p.watch(ctx, s.Address.Addr())
 		p.m.Log.Info("address", "interface", p.link.Name, "address", s.Address.String())
 	}
 	p.setup, p.leased = s, l
 	p.mu.Unlock()
 	p.m.changed()
 	return nil
+}
+
+// watch keeps an eye on the address, and off the one before. p.mu is held.
+func (p *port) watch(ctx context.Context, addr netip.Addr) {
+	if p.unwatch != nil {
+		p.unwatch()
+	}
+	ctx, p.unwatch = context.WithCancel(ctx)
+	p.taken = nil
+	go func() {
+		for ctx.Err() == nil {
+			if err := p.m.Neighbourhood.Watch(ctx, p.link.Name, addr, p.setTaken); err != nil && ctx.Err() == nil {
+				p.m.Log.Debug("watch over the address", "interface", p.link.Name, "error", err)
+			}
+			sleep(ctx, lookAgain) // it ends with the link
+		}
+	}()
+}
+
+func (p *port) setTaken(taken *TakenError) {
+	p.mu.Lock()
+	fresh := p.taken == nil || p.taken.Owner != taken.Owner
+	p.taken, p.takenAt = taken, time.Now()
+	p.mu.Unlock()
+	if fresh {
+		p.m.Log.Warn("address conflict", "interface", p.link.Name, "address", taken.Address.String(), "owner", taken.Owner)
+		p.m.Changed()
+	}
 }
 
 // clear takes the address away.
@@ -139,6 +181,9 @@ func (p *port) clear() {
 	}
 	p.mu.Lock()
 	p.setup, p.leased, p.since = Setup{}, nil, time.Now()
+	if p.unwatch != nil {
+		p.unwatch()
+	}
 	p.mu.Unlock()
 	p.m.changed()
 }
@@ -173,6 +218,9 @@ func (p *port) describe(i *boxapi.Interface) (problems []string) {
 	}
 	if l := p.leased; l != nil {
 		i.Lease = &boxapi.Lease{Server: l.Server.String(), Expires: l.expires()}
+	}
+	if p.taken != nil && time.Since(p.takenAt) < takenShown {
+		problems = append(problems, p.taken.Error())
 	}
 	if p.fault != nil && i.Link {
 		problems = append(problems, fmt.Sprintf("network on %s: %v", i.Name, p.fault))

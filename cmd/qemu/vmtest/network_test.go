@@ -61,6 +61,10 @@ func TestBond(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("198.51.100.5 on VLAN %d is %v", vlan, mac)
+		if err := claim(tap, "198.51.100.5"); err != nil {
+			t.Fatal(err)
+		}
+		b.in(t).says(`another device on the network, 02:00:00:00:00:01, has the address 198.51.100.5 as well`)
 	})
 	go io.Copy(io.Discard, tap) // or the switch waits for us
 
@@ -96,17 +100,30 @@ func (b *box) link(card string, in bool) {
 	}
 }
 
-// resolve asks by ARP (RFC 826) on the VLAN for the station that has an address.
-func resolve(tap net.Conn, address string) (net.HardwareAddr, error) {
-	me := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	tagged := []byte{0x81, 0, 0, vlan, 8, 6} // IEEE 802.1Q, then the type of ARP
-	question := bytes.Join([][]byte{
-		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, me, tagged,
-		{0, 1, 8, 0, 6, 4, 0, 1}, me, {198, 51, 100, 1}, make([]byte, 6), net.ParseIP(address).To4(),
+// station is who the test is on the VLAN.
+var station = net.HardwareAddr{2, 0, 0, 0, 0, 1}
+
+// tagged goes between the addresses of a frame and an ARP message on the VLAN
+// (IEEE 802.1Q).
+var tagged = []byte{0x81, 0, 0, vlan, 8, 6}
+
+// ask sends an ARP request (RFC 826) from sender for target on the VLAN.
+func ask(tap net.Conn, sender, target string) error {
+	frame := bytes.Join([][]byte{
+		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, station, tagged,
+		{0, 1, 8, 0, 6, 4, 0, 1}, station, net.ParseIP(sender).To4(), make([]byte, 6), net.ParseIP(target).To4(),
 	}, nil)
-	question = append(question, make([]byte, 64-len(question))...)
-	frame := binary.BigEndian.AppendUint32(nil, uint32(len(question)))
-	if _, err := tap.Write(append(frame, question...)); err != nil {
+	frame = append(frame, make([]byte, 64-len(frame))...)
+	_, err := tap.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
+	return err
+}
+
+// claim says that the station has an address.
+func claim(tap net.Conn, address string) error { return ask(tap, address, address) }
+
+// resolve asks for the station that has an address.
+func resolve(tap net.Conn, address string) (net.HardwareAddr, error) {
+	if err := ask(tap, "198.51.100.1", address); err != nil {
 		return nil, err
 	}
 	if err := tap.SetReadDeadline(time.Now().Add(clientLimit)); err != nil {
@@ -125,7 +142,7 @@ func resolve(tap net.Conn, address string) (net.HardwareAddr, error) {
 		if _, err := io.ReadFull(tap, answer); err != nil {
 			return nil, err
 		}
-		if len(answer) >= 46 && bytes.Equal(answer[:6], me) && bytes.Equal(answer[12:18], tagged) && answer[25] == 2 {
+		if len(answer) >= 46 && bytes.Equal(answer[:6], station) && bytes.Equal(answer[12:18], tagged) && answer[25] == 2 {
 			return net.HardwareAddr(answer[26:32]), nil
 		}
 	}
