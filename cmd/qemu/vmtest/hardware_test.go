@@ -92,9 +92,9 @@ func (b *box) smallThings(power *upsServer) {
 	b.says(`the clock showed 2001-01-01`)
 	b.says(`in step with a time server`)
 	b.set("/machine/peripheral/nvme", "smart_critical_warning", 1<<2)
-	b.cable(false)
+	b.link("net", false)
 	b.says(`The network card eth0 has lost its link`)
-	b.cable(true)
+	b.link("net", true)
 	power.set("OB DISCHRG")
 	b.says(`It is too hot: Air inlet has 90 °C, the limit is 75 °C`)
 	b.says(`says that it is failing: it is not reliable any more`)
@@ -195,16 +195,6 @@ func (b *box) set(path, property string, value any) {
 	ctx, cancel := context.WithTimeout(context.Background(), clientLimit)
 	defer cancel()
 	if err := b.Set(ctx, path, property, value); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// cable plugs the network cable in or out.
-func (b *box) cable(in bool) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), clientLimit)
-	defer cancel()
-	if err := b.SetLink(ctx, in); err != nil {
 		b.t.Fatal(err)
 	}
 }
