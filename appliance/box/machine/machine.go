@@ -146,8 +146,12 @@ func (m *Manager) Start(ctx context.Context) {
 func (m *Manager) Run(ctx context.Context) {
 	announcer := mdns.New(mdns.Config{Hostname: m.hostname, Services: m.cfg.Announce, Log: m.cfg.Log.With("part", "mdns")})
 	n := netcfg.New(netcfg.Config{
-		Kernel:        netcfg.Linux{Sys: "/sys", Proc: "/proc"},
-		DHCP:          func(l netcfg.Link) netcfg.Exchange { return &netcfg.Client{Interface: l.Name, Hostname: m.hostname} },
+		Kernel: netcfg.Linux{Sys: "/sys", Proc: "/proc"},
+		DHCP:   func(l netcfg.Link) netcfg.Exchange { return &netcfg.Client{Interface: l.Name, Hostname: m.hostname} },
+		DHCP6: func(l netcfg.Link, managed bool) netcfg.Exchange {
+			return &netcfg.Client6{Interface: l.Name, Managed: managed}
+		},
+		Routers:       netcfg.Routers,
 		Neighbourhood: netcfg.ARP{},
 		SetResolver:   func(r netcfg.Resolver) error { return netcfg.WriteResolvConf(m.path("etc/resolv.conf"), r) },
 		Changed:       announcer.Refresh,

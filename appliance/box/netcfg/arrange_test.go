@@ -73,7 +73,7 @@ func TestBondsAndVLANs(t *testing.T) {
 		b.look()
 		expect(t, "without a card", b.k.shape(), "bond0=active-backup(eth1) mtu 9000, eth1, eth3, office=5@bond0")
 		expect(t, "addresses", b.k.named(), "bond0=198.51.100.7/24 eth3=203.0.113.7/24 office=192.0.2.7/24")
-		expect(t, "resolver", fmt.Sprint(b.resolver), "{[198.51.100.2] [example.org]}")
+		expect(t, "resolver", fmt.Sprint(b.names()), "{[198.51.100.2] [example.org]}")
 		_, problems, _ := b.Status()
 		expect(t, "told", fmt.Sprint(problems), "[the card eth2 of the bond bond0 is not there]")
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -170,6 +171,52 @@ func (k Linux) Configure(index int, s Setup, metric int) error {
 		keep = append(keep, r.Dst.String())
 	}
 	return k.dropRoutes(l, keep)
+}
+
+func (k Linux) AddAddress6(ctx context.Context, index int, a netip.Prefix, valid time.Duration) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return err
+	}
+	secs := max(int(min(valid.Seconds(), math.MaxInt32)), 1)
+	if err := netlink.AddrReplace(l, &netlink.Addr{IPNet: ipNet(a), ValidLft: secs, PreferedLft: secs}); err != nil {
+		return fmt.Errorf("address %v: %w", a, err)
+	}
+	for {
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_V6)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(addrs, func(x netlink.Addr) bool { p, ok := prefix(x.IPNet); return ok && p == a })
+		switch {
+		case i < 0 || addrs[i].Flags&unix.IFA_F_DADFAILED != 0:
+			taken := &TakenError{Address: a.Addr(), Owner: "whose address is not known"}
+			if i < 0 {
+				return taken
+			}
+			return errors.Join(taken, netlink.AddrDel(l, &addrs[i]))
+		case addrs[i].Flags&unix.IFA_F_TENTATIVE == 0:
+			return nil
+		}
+		if sleep(ctx, tentativePoll); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// tentativePoll is how often the kernel is asked whether an address is free, which
+// takes it a second or two (RFC 4862 section 5.4).
+const tentativePoll = 200 * time.Millisecond
+
+func (k Linux) RemoveAddress(index int, a netip.Prefix) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("take away %v: %w", a, err)
+	}
+	return nil
 }
 
 func (k Linux) Clear(index int) error {

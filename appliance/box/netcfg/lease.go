@@ -110,16 +110,16 @@ func (l *leaseLoop) acquire(ctx context.Context, hint netip.Addr) *Lease {
 		if err == nil {
 			err = l.free(ctx, lease)
 		}
+		if err == nil {
+			err = l.bound(lease)
+		}
 		if taken := (*TakenError)(nil); errors.As(err, &taken) {
-			l.log.Warn("the DHCP server grants an address that is taken", "address", taken.Address.String(), "owner", taken.Owner)
+			l.log.Warn("the server grants an address that is taken", "address", taken.Address.String(), "owner", taken.Owner)
 			if err := l.x.Decline(ctx, lease); err != nil {
 				l.log.Warn("decline", "error", err)
 			}
 			hint, pause = netip.Addr{}, max(pause, declinePause)
 			l.drain()
-		}
-		if err == nil {
-			err = l.bound(lease)
 		}
 		if ctx.Err() != nil {
 			break

@@ -1,7 +1,8 @@
 // Package netcfg gives the network interfaces of the box their addresses: by
 // DHCPv4 on every wired interface, or a fixed one on one of them; or each as
-// settings of its own say, bonds and VLANs among them, which it makes. IPv6 is
-// left to the kernel, which takes what routers advertise.
+// settings of its own say, bonds and VLANs among them, which it makes. The kernel
+// takes IPv6 addresses and routes as routers advertise them; name servers that
+// they tell of, and DHCPv6 where they say so, are this package's.
 //
 // The Manager looks at the interfaces whenever the kernel says that one has
 // changed, and keeps a port for each that it configures. A port by DHCP runs a
@@ -99,6 +100,12 @@ type Kernel interface {
 	// Configure makes the address and routes of an interface those of s, and
 	// none else but what routers advertise.
 	Configure(index int, s Setup, metric int) error
+	// AddAddress6 gives an interface one more address for a time, and waits until
+	// the kernel has found that no other station has it, else it returns a
+	// *TakenError and the address is gone again.
+	AddAddress6(ctx context.Context, index int, a netip.Prefix, valid time.Duration) error
+	// RemoveAddress takes an address away.
+	RemoveAddress(index int, a netip.Prefix) error
 	// Clear takes all addresses and routes from an interface but what routers
 	// advertise.
 	Clear(index int) error
@@ -123,7 +130,13 @@ type Resolver struct {
 type Config struct {
 	Kernel Kernel
 	// DHCP returns the client for an interface.
-	DHCP          func(link Link) Exchange
+	DHCP func(link Link) Exchange
+	// DHCP6 returns the client of DHCPv6: for an address where managed.
+	DHCP6 func(link Link, managed bool) Exchange
+	// Routers calls heard with what routers on the interface say, until ctx ends or
+	// it cannot listen any more.
+	Routers func(ctx context.Context, device string, heard func(Advertisement)) error
+	// Neighbourhood is asked before an address is used.
 	Neighbourhood Neighbourhood
 	// SetResolver makes r the box's resolver.
 	SetResolver func(r Resolver) error
@@ -352,17 +365,14 @@ func (m *Manager) updateResolver() {
 		add(a)
 	}
 	for _, p := range m.byName() {
-		lease := p.lease()
-		if lease == nil {
-			continue
-		}
+		servers, search := p.names()
 		if len(m.settings.DNS) == 0 {
-			for _, a := range lease.DNS {
+			for _, a := range servers {
 				add(a)
 			}
 		}
 		if len(m.settings.Search) == 0 {
-			for _, d := range lease.Search {
+			for _, d := range search {
 				if !slices.Contains(r.Search, d) {
 					r.Search = append(r.Search, d)
 				}
@@ -395,9 +405,7 @@ func (m *Manager) TimeServers() []netip.Addr {
 	defer m.mu.Unlock()
 	var list []netip.Addr
 	for _, p := range m.byName() {
-		if l := p.lease(); l != nil {
-			list = append(list, l.NTP...)
-		}
+		list = append(list, p.times()...)
 	}
 	return list
 }

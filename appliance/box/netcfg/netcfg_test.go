@@ -27,6 +27,7 @@ type fakeKernel struct {
 	changed func()
 	fault   error // of Configure
 	made    int   // bonds and VLANs
+	six     map[netip.Prefix]int
 }
 
 func (k *fakeKernel) Links() ([]Link, error) {
@@ -36,6 +37,11 @@ func (k *fakeKernel) Links() ([]Link, error) {
 	for i := range list {
 		if s, ok := k.setups[list[i].Index]; ok {
 			list[i].Addresses = []netip.Prefix{s.Address}
+		}
+		for a, index := range k.six {
+			if index == list[i].Index {
+				list[i].Addresses = append(list[i].Addresses, a)
+			}
 		}
 	}
 	return list, nil
@@ -51,6 +57,23 @@ func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 
 func (k *fakeKernel) Prepare() error { return nil }
 func (k *fakeKernel) Up(int) error   { return nil }
+
+func (k *fakeKernel) AddAddress6(_ context.Context, index int, a netip.Prefix, _ time.Duration) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.six == nil {
+		k.six = map[netip.Prefix]int{}
+	}
+	k.six[a] = index
+	return nil
+}
+
+func (k *fakeKernel) RemoveAddress(_ int, a netip.Prefix) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.six, a)
+	return nil
+}
 
 func (k *fakeKernel) SetMTU(index, mtu int) error {
 	k.change(index, func(l *Link) { l.MTU = mtu })
@@ -183,21 +206,41 @@ func (g granter) Rebind(ctx context.Context, l *Lease) (*Lease, error) {
 // bench is a Manager on a fake kernel.
 type bench struct {
 	*Manager
-	k        *fakeKernel
-	around   *fakeNeighbours
+	k       *fakeKernel
+	around  *fakeNeighbours
+	routers *fakeRouters
+	changes int
+
+	mu       sync.Mutex
 	resolver Resolver
-	changes  int
+}
+
+func (b *bench) setResolver(r Resolver) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.resolver = r
+	return nil
+}
+
+// names are the name servers and search domains in use.
+func (b *bench) names() Resolver {
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.resolver
 }
 
 // run calls fn with a running Manager on the interfaces links.
 func run(t *testing.T, settings boxapi.Network, links []Link, fn func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{k: &fakeKernel{links: links, setups: map[int]Setup{}}, around: &fakeNeighbours{has: map[netip.Addr]string{}}}
+		b := &bench{k: &fakeKernel{links: links, setups: map[int]Setup{}}, around: &fakeNeighbours{has: map[netip.Addr]string{}}, routers: &fakeRouters{}}
 		b.Manager = New(Config{
 			Kernel:        b.k,
 			DHCP:          func(l Link) Exchange { return granter{link: l} },
+			DHCP6:         func(l Link, managed bool) Exchange { return granter6{l, managed} },
+			Routers:       b.routers.listen,
 			Neighbourhood: b.around,
-			SetResolver:   func(r Resolver) error { b.resolver = r; return nil },
+			SetResolver:   b.setResolver,
 			Changed:       func() { b.changes++ },
 			Log:           slog.New(slog.DiscardHandler),
 		}, settings)
@@ -226,7 +269,7 @@ func TestDHCPOnAll(t *testing.T) {
 	bridge := Link{Index: 9, Name: "br0", Carrier: true}
 	run(t, boxapi.Network{}, []Link{link(2, true), bridge, link(1, true)}, func(b *bench) {
 		expect(t, "addresses", b.k.addresses(), "1=192.0.1.5/24 2=192.0.2.5/24")
-		expect(t, "resolver", fmt.Sprint(b.resolver), "{[192.0.1.1 9.9.9.9 192.0.2.1] [net1.example net2.example]}")
+		expect(t, "resolver", fmt.Sprint(b.names()), "{[192.0.1.1 9.9.9.9 192.0.2.1] [net1.example net2.example]}")
 		expect(t, "time servers", fmt.Sprint(b.TimeServers()), "[192.0.1.2 192.0.2.2]")
 		list, problems, err := b.Status()
 		if err != nil || len(list) != 2 || len(problems) != 0 {
@@ -278,7 +321,7 @@ func TestStatic(t *testing.T) {
 	static := boxapi.Network{Mode: boxapi.ModeStatic, Address: "198.51.100.7/24", Gateway: "198.51.100.1", DNS: []string{"198.51.100.2"}}
 	run(t, static, []Link{link(1, false), link(2, true), link(3, true)}, func(b *bench) {
 		expect(t, "the first with a link", b.k.addresses(), "2=198.51.100.7/24")
-		expect(t, "resolver", fmt.Sprint(b.resolver), "{[198.51.100.2] []}")
+		expect(t, "resolver", fmt.Sprint(b.names()), "{[198.51.100.2] []}")
 		expect(t, "route", fmt.Sprint(b.k.setups[2].Routes), "[{0.0.0.0/0 198.51.100.1}]")
 		b.k.set(link(1, true))
 		b.k.set(link(2, false))
@@ -296,7 +339,7 @@ func TestStatic(t *testing.T) {
 
 		b.Set(boxapi.Network{Mode: boxapi.ModeDHCP, DNS: []string{"198.51.100.9"}})
 		expect(t, "back to DHCP", b.k.addresses(), "1=192.0.1.5/24 3=192.0.3.5/24")
-		expect(t, "own name servers", fmt.Sprint(b.resolver), "{[198.51.100.9] [net1.example net3.example]}")
+		expect(t, "own name servers", fmt.Sprint(b.names()), "{[198.51.100.9] [net1.example net3.example]}")
 	})
 }
 

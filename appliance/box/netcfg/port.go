@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,11 +21,14 @@ type port struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	back   chan struct{} // the carrier came back; capacity 1
+	back6  chan struct{} // the same, for DHCPv6
 
 	mu      sync.Mutex
 	carrier bool
 	setup   Setup
 	leased  *Lease
+	leased6 *Lease
+	routers []Advertisement // the last of each
 	since   time.Time
 	fault   error
 	taken   *TakenError // somebody else used the address lately
@@ -37,13 +42,16 @@ const takenShown = 10 * time.Minute
 
 // newPort returns a port for link by the settings of now. m.mu is held.
 func newPort(m *Manager, link Link) *port {
-	return &port{m: m, link: link, by: m.addressingOf(link.Name), done: make(chan struct{}), back: make(chan struct{}, 1)}
+	return &port{m: m, link: link, by: m.addressingOf(link.Name), done: make(chan struct{}), back: make(chan struct{}, 1), back6: make(chan struct{}, 1)}
 }
 
 func (p *port) start(ctx context.Context) {
 	ctx, p.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(p.done)
+		var six sync.WaitGroup
+		six.Go(func() { p.runIPv6(ctx) })
+		defer six.Wait()
 		if p.by.mode == boxapi.ModeStatic {
 			p.runStatic(ctx)
 		} else {
@@ -63,9 +71,11 @@ func (p *port) setCarrier(on bool) {
 	p.carrier = on
 	p.mu.Unlock()
 	if came {
-		select {
-		case p.back <- struct{}{}:
-		default:
+		for _, back := range []chan struct{}{p.back, p.back6} {
+			select {
+			case back <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
@@ -194,13 +204,6 @@ func (p *port) setFault(err error) {
 	p.fault = err
 }
 
-// lease returns the present lease, nil if there is none.
-func (p *port) lease() *Lease {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.leased
-}
-
 // describe fills in what the port knows of an interface and returns what is
 // wrong with it.
 func (p *port) describe(i *boxapi.Interface) (problems []string) {
@@ -222,7 +225,9 @@ func (p *port) describe(i *boxapi.Interface) (problems []string) {
 	if p.taken != nil && time.Since(p.takenAt) < takenShown {
 		problems = append(problems, p.taken.Error())
 	}
-	if p.fault != nil && i.Link {
+	// Where there is IPv6 alone nobody answers for IPv4.
+	six := slices.ContainsFunc(i.Addresses, func(a string) bool { return strings.Contains(a, ":") })
+	if p.fault != nil && i.Link && !(six && i.Mode == boxapi.ModeDHCP) {
 		problems = append(problems, fmt.Sprintf("network on %s: %v", i.Name, p.fault))
 	}
 	return problems

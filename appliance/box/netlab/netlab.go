@@ -82,12 +82,20 @@ func (s *Space) Do(f func() error) {
 // Addresses, such as "192.0.2.1/24", are set at the end in peer.
 func (s *Space) Cable(name string, peer *Space, addresses ...string) {
 	s.t.Helper()
+	s.CableTo(name, peer, "eth0", addresses...)
+}
+
+// CableTo is Cable with a name for the other end as well. Go keeps the indexes of
+// interfaces by their names, of all namespaces in one table (the zones of IPv6
+// addresses): a test that speaks to link-local addresses needs names of its own.
+func (s *Space) CableTo(name string, peer *Space, peerName string, addresses ...string) {
+	s.t.Helper()
 	s.Do(func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = name
-		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(peer.file.Fd()))})
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peerName, PeerNamespace: netlink.NsFd(int(peer.file.Fd()))})
 	})
-	peer.Do(func() error { return Address("eth0", addresses...) })
+	peer.Do(func() error { return Address(peerName, addresses...) })
 }
 
 // Address sets addresses of an interface of the present namespace and turns it on.
