@@ -90,7 +90,23 @@ func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progre
 	if err != nil {
 		return Found{}, err
 	}
-	slices.SortFunc(list, func(a, b sortable) int {
+	// What is moved about is small: the first key's number and a place in list.
+	type ref struct {
+		num int64
+		at  int
+	}
+	order := make([]ref, len(list))
+	for i := range list {
+		order[i] = ref{list[i].first.num, i}
+		if first.Reverse {
+			order[i].num = ^order[i].num
+		}
+	}
+	slices.SortFunc(order, func(x, y ref) int {
+		if x.num != y.num {
+			return cmp.Compare(x.num, y.num)
+		}
+		a, b := &list[x.at], &list[y.at]
 		if d := first.compare(&a.first, &b.first); d != 0 {
 			return d
 		}
@@ -101,9 +117,9 @@ func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progre
 		}
 		return cmp.Compare(a.uid, b.uid)
 	})
-	out := Found{UIDs: make([]store.UID, len(list)), ModSeqs: make([]store.ModSeq, len(list))}
-	for i := range list {
-		out.UIDs[i], out.ModSeqs[i] = list[i].uid, list[i].modseq
+	out := Found{UIDs: make([]store.UID, len(order)), ModSeqs: make([]store.ModSeq, len(order))}
+	for i, p := range order {
+		out.UIDs[i], out.ModSeqs[i] = list[p.at].uid, list[p.at].modseq
 	}
 	return out, nil
 }
