@@ -137,7 +137,7 @@ func (s *System) checkBuildTime(context.Context) {
 }
 
 // setSaneClock sets the clock to the latest of the times that have passed for
-// certain, if it shows an earlier one.
+// certain, if it shows an earlier one, or one that is no time to be running in.
 func (s *System) setSaneClock(what string, passed ...time.Time) {
 	now := time.Now()
 	set, ok := clock.Sane(now, passed...)
@@ -145,11 +145,15 @@ func (s *System) setSaneClock(what string, passed ...time.Time) {
 		return
 	}
 	const format = "2006-01-02 15:04 MST"
-	text := fmt.Sprintf("the clock showed %s, which is before %s; it is set to %s until a time server is reached. "+
-		"Look at the battery of the mainboard.", now.UTC().Format(format), what, set.UTC().Format(format))
+	wrong := "before " + what
+	if now.After(set) {
+		wrong = "many years after this version was made"
+	}
+	text := fmt.Sprintf("the clock showed %s, which is %s; it is set to %s until a time server is reached. "+
+		"Look at the battery of the mainboard.", now.UTC().Format(format), wrong, set.UTC().Format(format))
 	ts := unix.NsecToTimespec(set.UnixNano())
 	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &ts); err != nil {
-		text = fmt.Sprintf("the clock shows %s, which is before %s, and cannot be set: %v", now.UTC().Format(format), what, err)
+		text = fmt.Sprintf("the clock shows %s, which is %s, and cannot be set: %v", now.UTC().Format(format), wrong, err)
 	}
 	s.problems.add("clock", text)
 }

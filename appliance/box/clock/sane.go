@@ -11,17 +11,20 @@ import (
 // maxLook bounds how many files Newest looks at; STATE holds some dozens.
 const maxLook = 10000
 
-// future is how far files may be ahead of the clock before they are taken for
-// an earlier error of the clock itself rather than for proof of the time.
+// future is how far after the build files and the clock may be before they are
+// taken for an error of the clock rather than for the time: no image is in use
+// for so long, and a clock that was never set may as well begin in 2099.
 const future = 10 * 365 * 24 * time.Hour
 
 // Sane returns the time that a clock showing now should be set to, given times
-// that have passed for certain (zero ones do not count). ok is true when now is
-// not before any of them: the clock may stay as it is.
+// that have passed for certain, that of the build first (zero ones do not count).
+// ok is true when now is not before any of them, and not long after the build: the
+// clock may stay as it is.
 //
 // A battery that is empty, or an RTC that was never set, lets a machine begin
 // in 1970 or 2000: certificates are then not valid yet, and messages carry
-// dates that sort before everything else.
+// dates that sort before everything else. One that is far ahead finds every
+// certificate run out, and its dates sort after everything that ever comes.
 func Sane(now time.Time, passed ...time.Time) (set time.Time, ok bool) {
 	var base, newest time.Time
 	for i, t := range passed {
@@ -32,7 +35,7 @@ func Sane(now time.Time, passed ...time.Time) (set time.Time, ok bool) {
 			newest = t
 		}
 	}
-	if now.Before(newest) {
+	if now.Before(newest) || !base.IsZero() && now.Sub(base) >= future {
 		return newest, false
 	}
 	return now, true

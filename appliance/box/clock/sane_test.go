@@ -22,6 +22,9 @@ func TestSane(t *testing.T) {
 		{"before the last file", at(2026), []time.Time{at(2026), at(2028)}, at(2028), false},
 		{"no build time", at(2000), []time.Time{{}, at(2028)}, at(2028), false},
 		{"a file of the far future", at(2027), []time.Time{at(2026), at(2099)}, at(2027), true},
+		{"long after the build", at(2099), []time.Time{at(2026), at(2027)}, at(2027), false},
+		{"years after the build", at(2033), []time.Time{at(2026), at(2027)}, at(2033), true},
+		{"far ahead, no build time", at(2099), []time.Time{{}, at(2028)}, at(2099), true},
 		{"the same moment", at(2026), []time.Time{at(2026)}, at(2026), true},
 	} {
 		if got, ok := Sane(tt.now, tt.passed...); !got.Equal(tt.want) || ok != tt.ok {
