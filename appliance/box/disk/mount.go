@@ -61,8 +61,20 @@ func mountAt(device, path, fstype, data string, flags uintptr) error {
 }
 
 // Writable makes the volume at path writable for as long as fn runs, and what
-// fn wrote durable.
+// fn wrote durable. It waits for others, of other processes too, that do so: the
+// first to end makes the volume read-only again for all.
 func Writable(path string, fn func() error) (err error) {
+	root, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close() // and with it the lock
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(root.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
 	remount := func(flags uintptr) error {
 		if err := unix.Mount("", path, "", unix.MS_REMOUNT|dataFlags|flags, ""); err != nil {
 			return fmt.Errorf("remount %s: %w", path, err)
