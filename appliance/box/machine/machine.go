@@ -98,9 +98,13 @@ type Manager struct {
 	trial     *trial // nil: no network is being tried
 	wall      wall
 	ask       func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
-}
 
-var _ boxapi.Service = (*Manager)(nil)
+	disks struct { // as they were found lately
+		sync.Mutex
+		list  []disk.Disk
+		found time.Time
+	}
+}
 
 var _ boxapi.Service = (*Manager)(nil)
 
@@ -439,6 +443,24 @@ func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 	return s, nil
 }
 
+// disksHold is how long a list of the disks is good for: reading their partition
+// tables for each who looks at the box every few seconds would not let them rest.
+const disksHold = 15 * time.Second
+
+// findDisks lists the disks as they were lately.
+func (m *Manager) findDisks() []disk.Disk {
+	m.disks.Lock()
+	defer m.disks.Unlock()
+	if time.Since(m.disks.found) >= disksHold {
+		list, err := disk.Find(m.path("sys"), m.path("dev"))
+		if err != nil {
+			m.cfg.Log.Debug("disks", "error", err)
+		}
+		m.disks.list, m.disks.found = list, time.Now()
+	}
+	return m.disks.list
+}
+
 // describe fills in what the kernel and the firmware say.
 func (m *Manager) describe(s *boxapi.Status) {
 	var u unix.Utsname
@@ -460,10 +482,7 @@ func (m *Manager) describe(s *boxapi.Status) {
 			s.Machine = strings.TrimSpace(s.Machine + " " + strings.TrimSpace(string(raw)))
 		}
 	}
-	disks, err := disk.Find(m.path("sys"), m.path("dev"))
-	if err != nil {
-		m.cfg.Log.Debug("disks", "error", err)
-	}
+	disks := m.findDisks()
 	s.Disks = []boxapi.Disk{}
 	volumes, _ := disk.Choose(disks, "")
 	for _, d := range disks {
