@@ -53,6 +53,7 @@ func TestLanguageAndKeyboardAreKept(t *testing.T) {
 	}
 	d.m.unlockedUntil = d.m.now().Add(time.Hour)
 	d.keys("m")
+	d.choose("Sprache und Tastatur")
 	d.choose("Tastatur")
 	d.choose("Deutsch")
 	d.choose("Sprache")

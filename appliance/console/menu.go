@@ -43,6 +43,7 @@ func (m *model) menu() *list {
 		{T("DNS records to set"), "", func() tea.Cmd { return m.openText(m.dns()) }},
 		{T("Network"), "", m.openNetwork},
 		{T("Test the network"), "", func() tea.Cmd { m.push(netTestScreen{}); return m.watchTests() }},
+		{T("Firewall"), "", m.openFirewall},
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
 		{T("What happened to a message"), "", m.openTrace},
@@ -53,8 +54,7 @@ func (m *model) menu() *list {
 		{T("Support bundle to a USB stick"), "", m.openSupport},
 		{T("Check the mail store"), "", m.openCheck},
 		{T("Administrator's password"), "", m.openAdminPassword},
-		{T("Language"), "", func() tea.Cmd { return m.open(m.languages()) }},
-		{T("Keyboard"), "", func() tea.Cmd { return m.open(m.keyboards()) }},
+		{T("Language and keyboard"), "", func() tea.Cmd { return m.open(m.spoken()) }},
 		{T("Command line"), "", m.openShell},
 		{T("Factory reset"), "", m.openReset},
 		{T("Restart or switch off"), "", func() tea.Cmd { return m.open(m.power()) }},
@@ -81,6 +81,15 @@ func (m *model) power() *list {
 		{T("Back"), "", func() tea.Cmd { m.pop(1); return nil }},
 		{T("Restart"), "", stop(T("Restarting."), m.backend.Restart)},
 		{T("Switch off"), "", stop(T("Switching off."), m.backend.PowerOff)},
+	}}
+}
+
+// spoken is one entry of the menu, which has to fit on 24 lines.
+func (m *model) spoken() *list {
+	T := m.c.T
+	return &list{title: T("Language and keyboard"), items: []item{
+		{T("Language"), "", func() tea.Cmd { return m.open(m.languages()) }},
+		{T("Keyboard"), "", func() tea.Cmd { return m.open(m.keyboards()) }},
 	}}
 }
 

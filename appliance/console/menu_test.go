@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,7 @@ type fakeBox struct {
 	stick    string
 	backups  []boxapi.StickFile
 	restored string
+	limited  []boxapi.Limited
 }
 
 func (f *fakeBox) Settings(context.Context) (*boxapi.Settings, error) {
@@ -95,6 +97,9 @@ func (f *fakeBox) TryNetwork(_ context.Context, n boxapi.Network) error {
 func (f *fakeBox) KeepNetwork(context.Context) error {
 	f.settings.Network = *f.tried
 	return nil
+}
+func (f *fakeBox) Firewall(context.Context) (*boxapi.Firewall, error) {
+	return &boxapi.Firewall{Limited: f.limited}, nil
 }
 func (f *fakeBox) FactoryReset(_ context.Context, r boxapi.ResetRequest) error {
 	f.reset = r.Hostname
@@ -215,6 +220,25 @@ func TestNetworkOnTheConsole(t *testing.T) {
 	n := box.settings.Network
 	if n.Mode != boxapi.ModeStatic || n.Address != "192.0.2.10/24" || n.Gateway != "192.0.2.1" || len(n.DNS) != 2 {
 		t.Errorf("the network is %+v", n)
+	}
+}
+
+func TestFirewallOnTheConsole(t *testing.T) {
+	d, _, box := menuDrive(t)
+	box.settings.Hostname = "mail.example.org"
+	d.unlock()
+	d.choose("Firewall")
+	d.wants("Nobody opened too many connections")
+	d.keys("esc")
+	box.limited = []boxapi.Limited{{Source: "198.51.100.7/32", Dropped: 42}}
+	d.choose("Firewall")
+	d.keys("192.168.1.0/24 office", "enter", "enter")
+	d.expect("menu-firewall-wrong")
+	d.press(len("office"), "backspace")
+	d.keys("2001:db8::/48", "enter", "enter")
+	d.wants("The box is managed from these networks from now on.")
+	if s := box.settings; s.Hostname != "mail.example.org" || !slices.Equal(s.Administration, []string{"192.168.1.0/24", "2001:db8::/48"}) {
+		t.Errorf("the settings are %+v", s)
 	}
 }
 
