@@ -110,7 +110,6 @@ func TestLetsInUDPThatIsNeeded(t *testing.T) {
 			_, err = c.Write([]byte("second"))
 			return err
 		})
-		l.box.Do(func() error { return Apply(Config{}) })
 		buf := make([]byte, 64)
 		if err := in.SetReadDeadline(time.Now().Add(waitFor)); err != nil {
 			t.Fatal(err)
@@ -120,6 +119,7 @@ func TestLetsInUDPThatIsNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.Close()
+		l.box.Do(func() error { return Apply(Config{}) })
 		want := "first"
 		if port == 9999 {
 			want = "second"

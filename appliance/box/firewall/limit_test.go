@@ -16,28 +16,43 @@ import (
 // asks a second time.
 const soon = 900 * time.Millisecond
 
-// open dials until it fails, n times at most, and returns what it has got. It
-// keeps the connections until the end of the test where keep says so.
-func open(t *testing.T, s *netlab.Space, from, to string, n int, keep bool) int {
+// open dials n times, and returns how often it was let in, if only when TCP asks
+// again: a slow machine is no limit. It keeps the connections until the end of
+// the test.
+func open(t *testing.T, s *netlab.Space, from, to string, n int) int {
 	t.Helper()
-	got := 0
+	var held []net.Conn
+	t.Cleanup(func() {
+		for _, c := range held {
+			c.Close()
+		}
+	})
+	return dialUntil(s, from, to, n, waitFor, func(c net.Conn) { held = append(held, c) })
+}
+
+// flood dials n times, or until it is not let in at once, and holds nothing.
+func flood(s *netlab.Space, from, to string, n int) int {
+	return dialUntil(s, from, to, n, soon, func(c net.Conn) {
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	})
+}
+
+// dialUntil hands each connection to got, up to n or to the first that fails, and
+// returns how many there were.
+func dialUntil(s *netlab.Space, from, to string, n int, wait time.Duration, got func(net.Conn)) (count int) {
 	s.Do(func() error {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: soon}
-		for ; got < n; got++ {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: wait}
+		for ; count < n; count++ {
 			c, err := d.Dial("tcp", to)
 			if err != nil {
 				return nil
 			}
-			if keep {
-				t.Cleanup(func() { c.Close() })
-				continue
-			}
-			c.(*net.TCPConn).SetLinger(0)
-			c.Close()
+			got(c)
 		}
 		return nil
 	})
-	return got
+	return count
 }
 
 // take accepts what comes in and holds it.
@@ -86,15 +101,15 @@ func TestLimitsAFlood(t *testing.T) {
 			l.box.Do(func() error { return Apply(Config{Servers: []uint16{25}, People: []uint16{993}}) })
 
 			// Even a slow machine connects faster than the limit allows.
-			got := open(t, l.other, tt.from, to, 5*int(tt.limits.burst), false)
-			if got < int(tt.limits.burst) || got == 5*int(tt.limits.burst) {
+			got := flood(l.other, tt.from, to, 5*int(tt.limits.burst))
+			if got == 5*int(tt.limits.burst) {
 				t.Errorf("a flood got %d connections, the burst is %d", got, tt.limits.burst)
 			}
-			if got := open(t, l.other, tt.near, to, 100, false); got == 100 {
+			if got := flood(l.other, tt.near, to, 100); got == 100 {
 				t.Error("from the same source a flood goes on")
 			}
-			// Others are served meanwhile, at once.
-			if got := open(t, l.other, tt.other, to, 100, false); got != 100 {
+			// Others are served meanwhile, and not limited, as the list shows.
+			if got := open(t, l.other, tt.other, to, 100); got != 100 {
 				t.Errorf("another source got %d of 100 connections", got)
 			}
 			l.box.Do(func() error {
@@ -124,7 +139,7 @@ func TestLetsAnOfficeIn(t *testing.T) {
 		to string
 		n  int
 	}{{"192.0.2.1:993", 150}, {"192.0.2.1:143", 50}, {"192.0.2.1:465", 25}, {"192.0.2.1:995", 25}} {
-		if got := open(t, l.other, "192.0.2.2", share.to, share.n, true); got != share.n {
+		if got := open(t, l.other, "192.0.2.2", share.to, share.n); got != share.n {
 			t.Errorf("%s: %d of %d connections", share.to, got, share.n)
 		}
 	}
@@ -143,11 +158,19 @@ func TestLimitsConnectionsHeld(t *testing.T) {
 	take(t, l.box, ":25")
 	l.box.Do(func() error { return Apply(Config{Servers: []uint16{25}}) })
 	most := int(servers().open)
-	if got := open(t, l.other, "192.0.2.2", "192.0.2.1:25", most+1, true); got != most {
+	var held []net.Conn
+	if got := dialUntil(l.other, "192.0.2.2", "192.0.2.1:25", most+1, soon, func(c net.Conn) { held = append(held, c) }); got != most {
 		t.Errorf("%d connections were held, want %d", got, most)
 	}
-	if got := open(t, l.other, "192.0.2.3", "192.0.2.1:25", 10, true); got != 10 {
+	if got := open(t, l.other, "192.0.2.3", "192.0.2.1:25", 10); got != 10 {
 		t.Errorf("another source got %d of 10 connections", got)
+	}
+	// Those that end make room.
+	for _, c := range held {
+		c.Close()
+	}
+	if err := dialFrom(l.other, "192.0.2.2", "192.0.2.1:25"); err != nil {
+		t.Errorf("after all have ended: %v", err)
 	}
 }
 

@@ -80,6 +80,13 @@ func newServer(t *testing.T, name string, ahead time.Duration) *server {
 	return s
 }
 
+// counts tells how often keys and how often the time was asked for.
+func (s *server) counts() (exchanges, asked int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.exchanges, s.asked
+}
+
 // establish serves RFC 8915 section 4.
 func (s *server) establish() {
 	for {
