@@ -15,5 +15,12 @@
 // next Sync. Events of the store only say that there is something to ask for,
 // so that one that was lost, or came twice, cannot make the view wrong.
 //
+// # What is kept in memory
+//
+// Two caches serve all sessions, each of bounded size: FactsCache, of what never
+// changes about messages, and EntriesCache, of mailboxes' entries, which are
+// brought up to date by store.ChangesSince before each use. Neither is ever
+// behind the store, so that nobody has to tell them of changes.
+//
 // A Selected and a User serve one connection and are not for concurrent use.
 package session
