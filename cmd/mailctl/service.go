@@ -60,7 +60,7 @@ func status(ctx context.Context, c *ctl, args []string) error {
 			for _, i := range b.Interfaces {
 				row(t, "network "+i.Name, interfaceLine(i))
 			}
-			row(t, "clock", "in step: "+yesNo(b.Clock.Synced))
+			row(t, "clock", "in step: "+yesNo(b.Clock.Synced), "proven by NTS: "+yesNo(b.Clock.Proven))
 		}
 		for _, s := range o.Services {
 			row(t, "service "+s.Name, fmt.Sprintf("%s, %d restarts", s.State, s.Restarts))
