@@ -146,8 +146,9 @@ func (l *leaseLoop) acquire(ctx context.Context, hint netip.Addr) *Lease {
 // lease has ended, was refused, or ctx ended.
 func (l *leaseLoop) keep(ctx context.Context, lease *Lease) {
 	l.drain()
+	rebound := false // any server was asked already
 	for {
-		wait, extend := l.next(lease)
+		wait, extend := l.next(lease, rebound)
 		var due <-chan time.Time
 		var t *time.Timer
 		if wait >= 0 {
@@ -166,10 +167,14 @@ func (l *leaseLoop) keep(ctx context.Context, lease *Lease) {
 		if ctx.Err() != nil || extend == nil {
 			return
 		}
-		// Do not outlive the lease while waiting for an answer.
+		// Do not outlive the lease while waiting for an answer, nor ask a server
+		// that is dead past the time when any may answer.
 		call, cancel := ctx, context.CancelFunc(func() {})
-		if lease.Lifetime != 0 {
+		if age := time.Since(lease.Begin); lease.Lifetime != 0 && age < lease.T2 {
+			call, cancel = context.WithDeadline(ctx, lease.Begin.Add(lease.T2))
+		} else if lease.Lifetime != 0 {
 			call, cancel = context.WithDeadline(ctx, lease.expires())
+			rebound = true
 		}
 		longer, err := extend(call, lease)
 		cancel()
@@ -181,7 +186,7 @@ func (l *leaseLoop) keep(ctx context.Context, lease *Lease) {
 			return
 		case err == nil:
 			if err = l.bound(longer); err == nil {
-				lease = longer
+				lease, rebound = longer, false
 			}
 		}
 		l.fault(err)
@@ -197,8 +202,9 @@ func (l *leaseLoop) drain() {
 }
 
 // next returns how long to wait and what to do then: nil for nothing, since the
-// lease has ended. A negative wait is for ever.
-func (l *leaseLoop) next(lease *Lease) (time.Duration, func(context.Context, *Lease) (*Lease, error)) {
+// lease has ended. A negative wait is for ever. rebound tells that any server was
+// asked since T2.
+func (l *leaseLoop) next(lease *Lease, rebound bool) (time.Duration, func(context.Context, *Lease) (*Lease, error)) {
 	if lease.Lifetime == 0 {
 		return -1, nil
 	}
@@ -215,6 +221,8 @@ func (l *leaseLoop) next(lease *Lease) (time.Duration, func(context.Context, *Le
 			return wait, l.x.Rebind
 		}
 		return wait, l.x.Renew
+	case age < lease.Lifetime && !rebound:
+		return 0, l.x.Rebind
 	case age < lease.Lifetime:
 		wait := half(lease.Lifetime - age)
 		if age+wait >= lease.Lifetime {

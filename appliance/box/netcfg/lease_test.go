@@ -94,6 +94,8 @@ func TestLeaseLoop(t *testing.T) {
 				"52m30s rebind no|56m25s rebind no|58m23s rebind no|59m43s rebind no|1h0m0s lost|1h0m0s acquire(192.0.2.5) no"},
 		{"another server takes over", "ok no no no no no ok ok", time.Hour, 0, 70 * time.Minute,
 			"0s acquire ok|30m0s renew no|41m25s renew no|47m8s renew no|49m59s renew no|51m24s renew no|52m30s rebind ok"},
+		{"renewing takes until any server may answer", "ok no ok", 40 * time.Second, 0, 50 * time.Second,
+			"0s acquire ok|20s renew no|35s rebind ok"},
 		{"for ever", "ok", 0, 0, 100 * 24 * time.Hour, "0s acquire ok"},
 		{"cable pulled and put back", "ok ok ok", time.Hour, 10 * time.Minute, 50 * time.Minute,
 			"0s acquire ok|10m0s rebind ok|40m0s renew ok"},
