@@ -11,6 +11,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/dhcpv6/nclient6"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
 // refreshAfter is when what a server said without a lease is asked for again,
@@ -49,7 +50,7 @@ func (c *Client6) Acquire(ctx context.Context, _ netip.Addr) (*Lease, error) {
 	if !c.Managed {
 		return c.inform(ctx, cl, begin)
 	}
-	advertise, err := cl.Solicit(ctx, dhcpv6.WithRequestedOptions(asked6...), elapsed)
+	advertise, err := cl.Solicit(ctx, self(cl), dhcpv6.WithRequestedOptions(asked6...), elapsed)
 	if err != nil {
 		return nil, noAnswer6(err)
 	}
@@ -63,9 +64,16 @@ func (c *Client6) Acquire(ctx context.Context, _ netip.Addr) (*Lease, error) {
 	return newLease6(reply, begin)
 }
 
+// self is by what servers know the box: the hardware address alone, so that it is
+// the same client, and gets the same address, after a restart (RFC 8415 section
+// 11.4). Nothing has to be kept for that.
+func self(cl *nclient6.Client) dhcpv6.Modifier {
+	return dhcpv6.WithClientID(&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: cl.InterfaceAddr()})
+}
+
 func (c *Client6) inform(ctx context.Context, cl *nclient6.Client, begin time.Time) (*Lease, error) {
 	m, err := dhcpv6.NewMessage(dhcpv6.WithRequestedOptions(append(asked6, dhcpv6.OptionInformationRefreshTime)...),
-		dhcpv6.WithOption(dhcpv6.OptElapsedTime(0)), dhcpv6.WithClientID(&dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: cl.InterfaceAddr()}))
+		dhcpv6.WithOption(dhcpv6.OptElapsedTime(0)), self(cl))
 	if err != nil {
 		return nil, fmt.Errorf("DHCPv6: %w", err)
 	}

@@ -111,7 +111,7 @@ func (p *port) runDHCP6(ctx context.Context, managed bool) {
 // bind6 puts a lease of DHCPv6 to use.
 func (p *port) bind6(ctx context.Context, l *Lease) error {
 	if l.Address.IsValid() {
-		if err := p.m.Kernel.AddAddress6(ctx, p.link.Index, l.Address, time.Until(l.expires())); err != nil {
+		if err := p.m.Kernel.AddAddress6(ctx, p.link.Index, l.Address, l.setup().Valid); err != nil {
 			return err
 		}
 	}
