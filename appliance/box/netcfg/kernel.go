@@ -61,13 +61,38 @@ func (k Linux) Links() ([]Link, error) {
 			return nil, err
 		}
 		for _, addr := range addrs {
-			if p, ok := prefix(addr.IPNet); ok && !p.Addr().IsLinkLocalUnicast() {
+			// An address that another station has is kept by the kernel, but not used.
+			if p, ok := prefix(addr.IPNet); ok && !p.Addr().IsLinkLocalUnicast() && addr.Flags&unix.IFA_F_DADFAILED == 0 {
 				link.Addresses = append(link.Addresses, p)
 			}
+		}
+		if link.Router, err = advertised(a.Index); err != nil {
+			return nil, err
 		}
 		links = append(links, link)
 	}
 	return links, nil
+}
+
+// advertised is the router that the kernel chose of those that advertise
+// themselves on an interface, not valid if there is none.
+func advertised(index int) (netip.Addr, error) {
+	filter := &netlink.Route{LinkIndex: index, Protocol: unix.RTPROT_RA}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, r := range routes {
+		all := r.Dst == nil
+		if !all {
+			p, ok := prefix(r.Dst)
+			all = ok && p.Bits() == 0
+		}
+		if gw, ok := netip.AddrFromSlice(r.Gw); ok && all {
+			return gw, nil
+		}
+	}
+	return netip.Addr{}, nil
 }
 
 func (k Linux) driver(name string) string {
@@ -178,8 +203,12 @@ func (k Linux) AddAddress6(ctx context.Context, index int, a netip.Prefix, valid
 	if err != nil {
 		return err
 	}
-	secs := max(int(min(valid.Seconds(), math.MaxInt32)), 1)
-	if err := netlink.AddrReplace(l, &netlink.Addr{IPNet: ipNet(a), ValidLft: secs, PreferedLft: secs}); err != nil {
+	addr := &netlink.Addr{IPNet: ipNet(a)}
+	if valid > 0 {
+		addr.ValidLft = max(int(min(valid.Seconds(), math.MaxInt32)), 1)
+		addr.PreferedLft = addr.ValidLft
+	}
+	if err := netlink.AddrReplace(l, addr); err != nil {
 		return fmt.Errorf("address %v: %w", a, err)
 	}
 	for {

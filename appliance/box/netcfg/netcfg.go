@@ -56,10 +56,11 @@ type Link struct {
 	MTU       int // octets
 	Addresses []netip.Prefix
 
-	Bond   string // of a bond: its mode, such as boxapi.BondLACP; "other" for one that nobody asks for
-	VLAN   int    // of a VLAN: its id
-	Parent int    // of a VLAN: the index of what it is on
-	Master int    // of a card: the index of the bond it is in, 0: none
+	Bond   string     // of a bond: its mode, such as boxapi.BondLACP; "other" for one that nobody asks for
+	VLAN   int        // of a VLAN: its id
+	Parent int        // of a VLAN: the index of what it is on
+	Router netip.Addr // that advertises itself there, if any
+	Master int        // of a card: the index of the bond it is in, 0: none
 }
 
 // Route leads to Dst by way of Gateway, or directly if that is not valid.
@@ -100,8 +101,8 @@ type Kernel interface {
 	// Configure makes the address and routes of an interface those of s, and
 	// none else but what routers advertise.
 	Configure(index int, s Setup, metric int) error
-	// AddAddress6 gives an interface one more address for a time, and waits until
-	// the kernel has found that no other station has it, else it returns a
+	// AddAddress6 gives an interface one more address for a time, 0 for ever, and
+	// waits until the kernel has found that no other station has it, else it returns a
 	// *TakenError and the address is gone again.
 	AddAddress6(ctx context.Context, index int, a netip.Prefix, valid time.Duration) error
 	// RemoveAddress takes an address away.
@@ -438,6 +439,9 @@ func (m *Manager) Status() (list []boxapi.Interface, problems []string, err erro
 		}
 		for _, a := range l.Addresses {
 			i.Addresses = append(i.Addresses, a.String())
+		}
+		if l.Router.IsValid() {
+			i.Gateway = l.Router.String()
 		}
 		if p := m.ports[l.Index]; p != nil {
 			problems = append(problems, p.describe(&i)...)

@@ -85,7 +85,7 @@ func (p *port) runStatic(ctx context.Context) {
 	s, err := staticSetup(p.by)
 	for ctx.Err() == nil {
 		if err == nil {
-			err = p.m.Neighbourhood.Probe(ctx, p.link.Name, s.Address.Addr())
+			err = p.free(ctx, s.Address)
 		}
 		if err == nil {
 			err = p.configure(ctx, s, nil)
@@ -98,6 +98,14 @@ func (p *port) runStatic(ctx context.Context) {
 		sleep(ctx, lookAgain)
 		s, err = staticSetup(p.by)
 	}
+}
+
+// free returns a *TakenError when another station has the address a.
+func (p *port) free(ctx context.Context, a netip.Prefix) error {
+	if a.Addr().Is6() {
+		return p.m.Kernel.AddAddress6(ctx, p.link.Index, a, 0)
+	}
+	return p.m.Neighbourhood.Probe(ctx, p.link.Name, a.Addr())
 }
 
 // staticSetup reads checked settings.
