@@ -111,13 +111,13 @@ func TestRoutersSay(t *testing.T) {
 	})
 }
 
-// serveIPv6 is a router with name servers in its advertisements, and a DHCPv6 server
-// that grants 2001:db8::50, on six1 of s.
-func serveIPv6(t *testing.T, s *netlab.Space, said chan<- dhcpv6.MessageType) {
+// serveIPv6 is a router that says ra, and a DHCPv6 server that grants 2001:db8::50,
+// on an interface of s.
+func serveIPv6(t *testing.T, s *netlab.Space, device string, ra *ndp.RouterAdvertisement, said chan<- dhcpv6.MessageType) {
 	var srv *server6.Server
 	var router *ndp.Conn
 	s.Do(func() (err error) {
-		ifi, err := net.InterfaceByName("six1")
+		ifi, err := net.InterfaceByName(device)
 		if err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func serveIPv6(t *testing.T, s *netlab.Space, said chan<- dhcpv6.MessageType) {
 		if err := router.JoinGroup(netip.IPv6LinkLocalAllRouters()); err != nil {
 			return err
 		}
-		srv, err = server6.NewServer("six1", &net.UDPAddr{IP: net.IPv6unspecified, Port: 547}, func(c net.PacketConn, peer net.Addr, m dhcpv6.DHCPv6) {
+		srv, err = server6.NewServer(device, &net.UDPAddr{IP: net.IPv6unspecified, Port: 547}, func(c net.PacketConn, peer net.Addr, m dhcpv6.DHCPv6) {
 			msg, ok := m.(*dhcpv6.Message)
 			if !ok {
 				return
@@ -177,10 +177,10 @@ func serveIPv6(t *testing.T, s *netlab.Space, said chan<- dhcpv6.MessageType) {
 			if _, ok := m.(*ndp.RouterSolicitation); !ok {
 				continue
 			}
-			_ = router.WriteTo(&ndp.RouterAdvertisement{ManagedConfiguration: true, RouterLifetime: time.Hour, Options: []ndp.Option{
-				&ndp.RecursiveDNSServer{Lifetime: time.Hour, Servers: []netip.Addr{netip.MustParseAddr("2001:db8::1")}},
-				&ndp.DNSSearchList{Lifetime: time.Hour, DomainNames: []string{"office.example.org"}},
-			}}, nil, from)
+			if from.IsUnspecified() {
+				from = netip.IPv6LinkLocalAllNodes()
+			}
+			_ = router.WriteTo(ra, nil, from)
 		}
 	}()
 	t.Cleanup(func() {
@@ -189,6 +189,20 @@ func serveIPv6(t *testing.T, s *netlab.Space, said chan<- dhcpv6.MessageType) {
 		<-served
 		<-routed
 	})
+}
+
+// saying is what a router says of a network where a name server and a search domain
+// are: addresses are to be had by DHCPv6 where managed, else made of 2001:db8::/64.
+func saying(managed bool) *ndp.RouterAdvertisement {
+	ra := &ndp.RouterAdvertisement{ManagedConfiguration: managed, RouterLifetime: time.Hour, Options: []ndp.Option{
+		&ndp.RecursiveDNSServer{Lifetime: time.Hour, Servers: []netip.Addr{netip.MustParseAddr("2001:db8::1")}},
+		&ndp.DNSSearchList{Lifetime: time.Hour, DomainNames: []string{"office.example.org"}},
+	}}
+	if !managed {
+		ra.Options = append(ra.Options, &ndp.PrefixInformation{PrefixLength: 64, OnLink: true, AutonomousAddressConfiguration: true,
+			ValidLifetime: time.Hour, PreferredLifetime: time.Hour, Prefix: netip.MustParseAddr("2001:db8::")})
+	}
+	return ra
 }
 
 // What routers and DHCPv6 servers say on the wire, through the firewall, where there
@@ -207,7 +221,7 @@ func TestIPv6OnTheWire(t *testing.T) {
 		}
 		return linux.Up(card)
 	})
-	serveIPv6(t, router, said)
+	serveIPv6(t, router, "six1", saying(true), said)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var heard Advertisement
