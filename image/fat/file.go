@@ -28,12 +28,6 @@ type entry struct {
 	offsets []int64 // where its entries lie on the device, the short one last
 }
 
-// MkdirAll makes a directory and those above it where they are missing.
-func (f *FS) MkdirAll(path string) error {
-	_, err := f.directory(path)
-	return err
-}
-
 // directory finds a directory by path, making what is missing.
 func (f *FS) directory(path string) (uint32, error) {
 	at := uint32(rootCluster)

@@ -46,16 +46,6 @@ const (
 // ErrStub means that the stub is not a PE image this package can extend.
 var ErrStub = errors.New("uki: not a usable EFI stub")
 
-// Write makes the image.
-func Write(w io.Writer, p Parts) error {
-	out, err := Build(p)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(out)
-	return err
-}
-
 // Build makes the image in memory.
 func Build(p Parts) ([]byte, error) {
 	stub, err := pe.NewFile(bytes.NewReader(p.Stub))

@@ -32,7 +32,7 @@ type blkpgPartition struct {
 	start  int64 // octets
 	length int64 // octets
 	number int32
-	names  [128]byte
+	_      [128]byte // names, which the kernel does not read
 	_      [4]byte
 }
 

@@ -364,7 +364,7 @@ func TestProblems(t *testing.T) {
 			t.Errorf("%q: %q, want %q", step.sentences, got, step.want)
 		}
 	}
-	if problemID("init", clock) == problemID("init", address) || problemID("init", clock) != problemID("init", clock) {
+	if problemID("init", clock) == problemID("init", address) {
 		t.Error("sentences are not told apart")
 	}
 }

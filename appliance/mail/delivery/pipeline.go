@@ -16,7 +16,7 @@
 // copy goes to a mailbox on the box (RFC 5321 section 4.4), then Received. A
 // Return-Path that the message came with is dropped, so that there is only
 // ever the first line; whoever sends the stored message on to another server
-// has to leave that line out (see SkipReturnPath).
+// has to leave that line out as package queue does.
 package delivery
 
 import (

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -129,18 +128,4 @@ func tlsName(s *tls.ConnectionState) string {
 		return ""
 	}
 	return strings.ReplaceAll(tls.VersionName(s.Version), " ", "") + " " + tls.CipherSuiteName(s.CipherSuite)
-}
-
-// returnPath heads the stored form of a message with a copy here.
-var returnPath = []byte("Return-Path: <")
-
-// SkipReturnPath gives the length of the Return-Path line that heads a stored
-// message, 0 where there is none. head is its beginning, 1 KiB or more where
-// the message is that long. A server that sends the message on starts after
-// it (RFC 5321 section 4.4).
-func SkipReturnPath(head []byte) int {
-	if !bytes.HasPrefix(head, returnPath) {
-		return 0
-	}
-	return bytes.IndexByte(head, '\n') + 1
 }

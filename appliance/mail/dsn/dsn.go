@@ -124,9 +124,6 @@ func (n *Notification) Compose() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// NeedsUTF8 tells whether the notification can only travel with SMTPUTF8.
-func (n *Notification) NeedsUTF8() bool { return !isASCII([]byte(n.To)) }
-
 // returnedType is the type of the last part (RFC 3462 section 2, RFC 6533 section 3).
 func (n *Notification) returnedType() string {
 	header := n.Returned

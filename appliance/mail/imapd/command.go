@@ -255,9 +255,6 @@ func (c *conn) countBad(isBad bool) error {
 	return nil
 }
 
-// text is an error's text for the client.
-func (c *conn) text(err error) string { return c.translate(err).Text }
-
 // translate makes an answer of an error. What is not expected is logged, and
 // the client sees nothing of it.
 func (c *conn) translate(err error) *imap.Error {

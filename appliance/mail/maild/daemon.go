@@ -72,7 +72,6 @@ type Daemon struct {
 	index    *indexer.Indexer
 	backups  *backups.Service
 	probe    *probe.Probe
-	api      net.Listener
 
 	servers   []server
 	listeners []*listener

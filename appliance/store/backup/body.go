@@ -34,7 +34,7 @@ func (r *Reader) nextBody() (*body, error) {
 		}
 		b := &body{id: store.BodyOf(k), row: bytes.Clone(v), r: r}
 		b.meta, b.err = blob.ParseMeta(v)
-		s, k, v, err = r.Next()
+		_, k, v, err = r.Next()
 		switch {
 		case err == nil && store.KindOf(k) == store.RowFacts && store.BodyOf(k) == b.id:
 			b.facts = bytes.Clone(v)

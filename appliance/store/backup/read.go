@@ -145,9 +145,6 @@ func (r *Reader) Close() { r.dec.Close() }
 // Header tells what the backup is.
 func (r *Reader) Header() Header { return r.header }
 
-// Trailer is the account at the end, nil until Next has answered io.EOF.
-func (r *Reader) Trailer() *Trailer { return r.trailer }
-
 // Next gives the next row; in section Keys without value. Both slices are
 // valid until the next call. Its errors are final.
 func (r *Reader) Next() (s Section, key, value []byte, err error) {

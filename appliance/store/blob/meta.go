@@ -53,15 +53,6 @@ func (m Meta) locate(off int64) (n int, start int64, size int) {
 	return 1 + int(k), start, int(min(int64(m.Chunk), m.Size-start))
 }
 
-// chunkSize is the length of chunk n as written.
-func (m Meta) chunkSize(n int) int {
-	if n == 0 {
-		return m.Head
-	}
-	start := int64(m.Head) + int64(n-1)*int64(m.Chunk)
-	return int(max(0, min(int64(m.Chunk), m.Size-start)))
-}
-
 // Append appends the row of m.
 func (m Meta) Append(b []byte) []byte {
 	b = append(b, metaVersion)

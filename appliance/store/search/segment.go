@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
@@ -314,22 +313,6 @@ func (s set) and(o set) {
 	for i := range s {
 		s[i] &= o[i]
 	}
-}
-
-func (s set) each(fn func(n uint32)) {
-	for i, w := range s {
-		for ; w != 0; w &= w - 1 {
-			fn(uint32(i*64 + bits.TrailingZeros64(w)))
-		}
-	}
-}
-
-func (s set) count() int {
-	n := 0
-	for _, w := range s {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }
 
 func sortedWords(m map[string][]posting) []string {

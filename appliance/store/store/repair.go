@@ -356,7 +356,7 @@ func (o mendEntryOp) apply(st *stage) (any, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if at := (place{o.Mailbox, o.UID}); !slices.Contains(rec.Places, at) {
+	if at := (place(o)); !slices.Contains(rec.Places, at) {
 		rec.Places = append(rec.Places, at)
 	}
 	st.put(keyEmail(m.Account, e.Email), rec.encode())

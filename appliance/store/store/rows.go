@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 
 	"pillarbox/appliance/store/blob"
 )
@@ -41,15 +40,6 @@ func KindOf(key []byte) RowKind {
 		return RowChunk
 	}
 	return RowOther
-}
-
-// ReadDocRow reads a document from a row. Its Value lies in value.
-func ReadDocRow(key, value []byte) (Table, Doc, error) {
-	if len(key) < 2 || key[0] != tableDoc {
-		return 0, Doc{}, fmt.Errorf("store: row %x is no document", key)
-	}
-	d, err := decodeDoc(value)
-	return Table(key[1]), Doc{Key: string(key[2:]), Value: d.Value, Rev: d.Rev}, damaged("document", string(key[2:]), err)
 }
 
 // MailboxRow is a mailbox as it stands in a row.

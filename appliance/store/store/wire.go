@@ -166,15 +166,6 @@ type ranges []span
 // span is the numbers lo to hi, both included.
 type span struct{ lo, hi uint64 }
 
-// rangesOf makes ranges of ascending numbers.
-func rangesOf[T ~uint32 | ~uint64](ids []T) ranges {
-	var r ranges
-	for _, id := range ids {
-		r = r.add(uint64(id))
-	}
-	return r
-}
-
 // add appends a number that is not less than those before.
 func (r ranges) add(n uint64) ranges {
 	if k := len(r) - 1; k >= 0 && (n == r[k].hi || n == r[k].hi+1) {

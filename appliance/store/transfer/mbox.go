@@ -172,7 +172,6 @@ type mboxReader struct {
 	blank   []byte // an empty line held back: it may belong to the separator
 	sep     []byte // separator of the next message
 	ended   bool   // the present message has ended
-	err     error
 }
 
 // next moves to the next message and tells the date of its separator; io.EOF after the last.

@@ -78,18 +78,3 @@ func contains(list []int, n int) bool {
 	}
 	return false
 }
-
-// anonymousMemory is a process's memory that cannot be dropped, bytes (RssAnon).
-func anonymousMemory(pid int) (int64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(raw)) {
-		if v, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("process %d: no RssAnon in its status", pid)
-}
