@@ -140,7 +140,7 @@ func (c *Client) Decline(ctx context.Context, l *Lease) error {
 
 func noAnswer(err error) error {
 	if errors.Is(err, nclient4.ErrNoResponse) || errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("no DHCP server answers")
+		return ErrNoServer
 	}
 	return fmt.Errorf("DHCP: %w", err)
 }

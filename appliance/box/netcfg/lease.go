@@ -31,6 +31,9 @@ const (
 // longer, the client's (DHCPNAK).
 var ErrRefused = errors.New("the DHCP server refuses the address")
 
+// ErrNoServer is returned when no server has answered.
+var ErrNoServer = errors.New("no DHCP server answers")
+
 // Lease is an address that a DHCP server granted, with what came along.
 type Lease struct {
 	Address netip.Prefix
@@ -65,7 +68,8 @@ func (l *Lease) setup() Setup {
 }
 
 // Exchange talks to DHCP servers on one interface. Its calls send what RFC 2131
-// section 4.4 asks for, repeat it a few times, and return ErrRefused for a DHCPNAK.
+// section 4.4 asks for, repeat it a few times, and return ErrRefused for a DHCPNAK,
+// ErrNoServer for no answer at all.
 type Exchange interface {
 	// Acquire gets a new lease; hint is the address last had, if valid.
 	Acquire(ctx context.Context, hint netip.Addr) (*Lease, error)

@@ -44,7 +44,7 @@ func (x *fakeExchange) call(ctx context.Context, what string) (*Lease, error) {
 		return nil, ErrRefused
 	}
 	sleep(ctx, 20*time.Second)
-	return nil, errors.New("no DHCP server answers")
+	return nil, ErrNoServer
 }
 
 func (x *fakeExchange) Acquire(ctx context.Context, hint netip.Addr) (*Lease, error) {

@@ -179,7 +179,7 @@ type granter struct {
 func (g granter) Acquire(ctx context.Context, _ netip.Addr) (*Lease, error) {
 	if !g.link.Carrier || g.deny != nil && g.deny.Load() {
 		sleep(ctx, time.Second)
-		return nil, errors.New("no DHCP server answers")
+		return nil, ErrNoServer
 	}
 	n := byte(g.link.Index)
 	l := &Lease{
@@ -314,6 +314,18 @@ func TestNoServer(t *testing.T) {
 		expect(t, "addresses", b.k.addresses(), "1=192.0.1.5/24")
 		_, problems, _ = b.Status()
 		expect(t, "told", fmt.Sprint(problems), "[]")
+
+		// It dies, where there is IPv6 as well.
+		b.routers.say("eth1", Advertisement{Managed: true})
+		deny.Store(true)
+		time.Sleep(40 * time.Minute)
+		expect(t, "addresses", b.k.addresses(), "1=192.0.1.5/24")
+		_, problems, _ = b.Status()
+		expect(t, "told", fmt.Sprint(problems), "[network on eth1: no DHCP server answers; the address 192.0.1.5 must be given up in 19 minutes]")
+		time.Sleep(30 * time.Minute)
+		expect(t, "addresses", b.k.addresses(), "")
+		_, problems, _ = b.Status()
+		expect(t, "told", fmt.Sprint(problems), "[network on eth1: no DHCP server answers]")
 	})
 }
 

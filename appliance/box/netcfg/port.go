@@ -2,6 +2,7 @@ package netcfg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -31,6 +32,8 @@ type port struct {
 	routers []Advertisement // the last of each
 	since   time.Time
 	fault   error
+	fault6  error       // of DHCPv6
+	four    bool        // a DHCP server was there once: the network has IPv4
 	taken   *TakenError // somebody else used the address lately
 	takenAt time.Time
 	unwatch context.CancelFunc // ends the watch over the address; nil: none
@@ -158,7 +161,7 @@ func (p *port) configure(ctx context.Context, s Setup, l *Lease) error {
 		p.watch(ctx, s.Address.Addr())
 		p.m.Log.Info("address", "interface", p.link.Name, "address", s.Address.String())
 	}
-	p.setup, p.leased = s, l
+	p.setup, p.leased, p.four = s, l, p.four || l != nil
 	p.mu.Unlock()
 	p.m.changed()
 	return nil
@@ -233,10 +236,24 @@ func (p *port) describe(i *boxapi.Interface) (problems []string) {
 	if p.taken != nil && time.Since(p.takenAt) < takenShown {
 		problems = append(problems, p.taken.Error())
 	}
-	// Where there is IPv6 alone nobody answers for IPv4.
+	// Where there is IPv6 alone nobody answers for IPv4, and nothing is wrong.
 	six := slices.ContainsFunc(i.Addresses, func(a string) bool { return strings.Contains(a, ":") })
-	if p.fault != nil && i.Link && !(six && i.Mode == boxapi.ModeDHCP) {
-		problems = append(problems, fmt.Sprintf("network on %s: %v", i.Name, p.fault))
+	alone := six && !p.four && errors.Is(p.fault, ErrNoServer)
+	if p.fault != nil && i.Link && !alone {
+		problems = append(problems, fmt.Sprintf("network on %s: %v%s", i.Name, p.fault, p.leased.until()))
+	}
+	if p.fault6 != nil && i.Link && (!six || p.leased6 != nil) {
+		problems = append(problems, fmt.Sprintf("network on %s: %v%s", i.Name, p.fault6, p.leased6.until()))
 	}
 	return problems
+}
+
+// until says how long the address of a lease that is not extended can be used. It
+// is empty where there is none that ends.
+func (l *Lease) until() string {
+	if l == nil || l.Lifetime == 0 || !l.Address.IsValid() {
+		return ""
+	}
+	left := max(time.Until(l.expires()), 0).Round(time.Minute)
+	return fmt.Sprintf("; the address %s must be given up in %d minutes", l.Address.Addr(), int(left.Minutes()))
 }

@@ -103,7 +103,7 @@ func (p *port) runDHCP6(ctx context.Context, managed bool) {
 			return p.bind6(ctx, l)
 		},
 		lost:  p.lose6,
-		fault: func(error) {}, // routers' addresses do, and the log says so
+		fault: p.setFault6,
 	}
 	loop.run(ctx)
 }
@@ -126,10 +126,18 @@ func (p *port) bind6(ctx context.Context, l *Lease) error {
 	return nil
 }
 
+// setFault6 notes what is wrong with DHCPv6; it is told of where no other address of
+// IPv6 is there.
+func (p *port) setFault6(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault6 = err
+}
+
 func (p *port) lose6() {
 	p.mu.Lock()
 	l := p.leased6
-	p.leased6 = nil
+	p.leased6, p.fault6 = nil, nil
 	p.mu.Unlock()
 	if l != nil && l.Address.IsValid() {
 		if err := p.m.Kernel.RemoveAddress(p.link.Index, l.Address); err != nil {
