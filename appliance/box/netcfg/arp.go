@@ -28,10 +28,13 @@ const (
 // TakenError says that another station has an address.
 type TakenError struct {
 	Address netip.Addr
-	Owner   string // its hardware address
+	Owner   string // its hardware address, empty where that is not known
 }
 
 func (e *TakenError) Error() string {
+	if e.Owner == "" {
+		return fmt.Sprintf("another device on the network has the address %s as well: give one of the two another address", e.Address)
+	}
 	return fmt.Sprintf("another device on the network, %s, has the address %s as well: give one of the two another address", e.Owner, e.Address)
 }
 

@@ -219,11 +219,10 @@ func (k Linux) AddAddress6(ctx context.Context, index int, a netip.Prefix, valid
 		i := slices.IndexFunc(addrs, func(x netlink.Addr) bool { p, ok := prefix(x.IPNet); return ok && p == a })
 		switch {
 		case i < 0 || addrs[i].Flags&unix.IFA_F_DADFAILED != 0:
-			taken := &TakenError{Address: a.Addr(), Owner: "whose address is not known"}
-			if i < 0 {
-				return taken
+			if i >= 0 {
+				err = netlink.AddrDel(l, &addrs[i])
 			}
-			return errors.Join(taken, netlink.AddrDel(l, &addrs[i]))
+			return errors.Join(&TakenError{Address: a.Addr(), Owner: owner6(ctx, l.Attrs().Name, a.Addr())}, err)
 		case addrs[i].Flags&unix.IFA_F_TENTATIVE == 0:
 			return nil
 		}

@@ -265,7 +265,7 @@ func TestFixedConflictOnTheWire(t *testing.T) {
 			w := onTheWire(t, boxapi.Network{Mode: boxapi.ModeStatic, Address: a}, func(*netlab.Space) {}, a)
 			plain := netip.MustParsePrefix(a).Addr().String()
 			w.until("what is wrong", func(i boxapi.Interface, problems string) bool {
-				return strings.Contains(problems, "has the address "+plain)
+				return strings.Contains(problems, hardware(w.other)+", has the address "+plain)
 			})
 			if i, _ := w.state(); slices.Contains(i.Addresses, a) {
 				t.Errorf("it is used: %+v", i)
