@@ -199,7 +199,11 @@ type syscallInfo struct {
 // syscall sees to the beginning or end of a call.
 func (t *tracer) syscall(tid int) error {
 	var info syscallInfo
-	if err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info))); err != nil {
+	err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)))
+	if errors.Is(err, unix.ESRCH) {
+		return nil // the thread was killed, with the process at its end; wait tells
+	}
+	if err != nil {
 		return fmt.Errorf("ptrace: syscall info: %w", err)
 	}
 	runtime.KeepAlive(&info)
