@@ -18,8 +18,8 @@ func TestPace(t *testing.T) {
 			work, rest time.Duration
 		}{
 			{false, time.Second, 0},
-			{true, 2 * time.Millisecond, 18 * time.Millisecond},
-			{true, 5 * time.Millisecond, 45 * time.Millisecond},
+			{true, 2 * time.Millisecond, restFactor * 2 * time.Millisecond},
+			{true, 5 * time.Millisecond, restFactor * 5 * time.Millisecond},
 			{true, time.Minute, longestRest},
 		} {
 			busy = tc.busy
