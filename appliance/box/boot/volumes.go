@@ -37,6 +37,10 @@ const (
 	// whose event was missed.
 	diskPoll = time.Second
 
+	// leastData is the data volume, in octets, that the mail store works in: its
+	// reserve is 256 MB, its logs as much before they are written again.
+	leastData = 1000 << 20
+
 	// settleTime lets the partitions of a disk that just came appear.
 	settleTime = 200 * time.Millisecond
 )
@@ -224,6 +228,9 @@ func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Di
 		if d.Name == p.Disk {
 			st := m.Status()
 			s.say("system disk %s (%s, %s), data volume %s, %s free", d.Name, d.Model, size(d.Size), size(st.Size), size(st.Free))
+			if st.Size < leastData {
+				s.problems.add("data size", fmt.Sprintf("the disk %s is too small: it leaves %s for mail, which needs %s or more; write the image to a disk of 4 GB or more", d.Name, size(st.Size), size(leastData)))
+			}
 		}
 	}
 	s.sup.Reach(milestoneData)
