@@ -406,7 +406,12 @@ func (w *wizard) summary(width int) (string, []string, string) {
 	T, a := w.c.T, w.answers()
 	title := fmt.Sprintf("%s (%d/%d)", T("Is this right?"), len(w.pages)+1, len(w.pages)+1)
 	row := func(label, value string) string { return "  " + fit(label, 26) + w.t.bold.Render(fit(value, width-32)) }
+	spoken := w.field("language").value()
+	if keyboard := w.field("keyboard"); !keyboard.needless() {
+		spoken += ", " + keyboard.value()
+	}
 	lines := []string{
+		row(T("Language and keyboard"), spoken),
 		row(T("Mail domain"), a.Domain),
 		row(T("Full name of this box"), a.Hostname),
 		row(T("First mailbox"), a.Mailbox),
