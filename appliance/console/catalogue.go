@@ -37,6 +37,7 @@ func Languages() []Language {
 type Catalogue struct {
 	code      string
 	sentences map[string]string
+	reports   []report // what daemons say
 }
 
 // LoadCatalogue loads a language's sentences; English needs none.
@@ -51,6 +52,9 @@ func LoadCatalogue(code string) (*Catalogue, error) {
 	}
 	if err := toml.Unmarshal(raw, &c.sentences); err != nil {
 		return nil, fmt.Errorf("catalogue %s: %w", code, err)
+	}
+	if c.reports, err = loadReports(code); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

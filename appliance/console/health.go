@@ -22,14 +22,14 @@ func (m *model) healthList() *list {
 		}
 		var items []item
 		for _, st := range s.States {
-			lines := append(wrap(st.What, defaultWidth-4), "")
+			lines := append(wrap(m.c.Report(st.What), defaultWidth-4), "")
 			for _, part := range []struct{ label, text string }{{T("What it means"), st.Means}, {T("What to do"), st.Do}} {
 				if part.text != "" {
-					lines = append(append(append(lines, part.label+":"), wrap(part.text, defaultWidth-4)...), "")
+					lines = append(append(append(lines, part.label+":"), wrap(m.c.Report(part.text), defaultWidth-4)...), "")
 				}
 			}
 			lines = append(lines, T("since %s", st.Since.In(m.zone).Format("Jan 02 15:04")))
-			items = append(items, item{"! " + st.What, "", func() tea.Cmd { return m.openText(&text{title: T("Health"), lines: lines}) }})
+			items = append(items, item{"! " + m.c.Report(st.What), "", func() tea.Cmd { return m.openText(&text{title: T("Health"), lines: lines}) }})
 		}
 		if len(s.States) == 0 {
 			items = append(items, item{label: T("All is in order.")})

@@ -19,7 +19,7 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	switch {
 	case len(s.Problems) > 0:
 		add("  " + t.bad.Render(T("LOOK HERE")))
-		add(problemLines(t, s, width)...)
+		add(problemLines(t, c, s, width)...)
 		if more := len(s.Problems) - problemsShown; more > 0 {
 			add("    " + t.warn.Render(T("and %d more: Health in the menu", more)))
 		}
@@ -80,9 +80,9 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 }
 
 // problemLines are the first sentences about what is the matter.
-func problemLines(t theme, s State, width int) (lines []string) {
+func problemLines(t theme, c *Catalogue, s State, width int) (lines []string) {
 	for _, p := range s.Problems[:min(len(s.Problems), problemsShown)] {
-		for _, l := range wrap(p, width-8) {
+		for _, l := range wrap(c.Report(p), width-8) {
 			lines = append(lines, "    "+t.warn.Render(l))
 		}
 	}
@@ -91,8 +91,8 @@ func problemLines(t theme, s State, width int) (lines []string) {
 
 // wizardProblems are the same on the first page of the wizard: why a box that
 // was given a provisioning file asks questions after all, for one.
-func wizardProblems(t theme, s State) []string {
-	lines := problemLines(t, s, 80)
+func wizardProblems(t theme, c *Catalogue, s State) []string {
+	lines := problemLines(t, c, s, 80)
 	if len(lines) > 0 {
 		lines = append(lines, "")
 	}

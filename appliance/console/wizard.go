@@ -138,7 +138,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 	}, "")
 	w.pages = []*page{
 		{title: T("Welcome"), intro: T("A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
-			facts: func() []string { return wizardProblems(t, box().state) }, fields: []*field{language, keyboard}},
+			facts: func() []string { return wizardProblems(t, w.c, box().state) }, fields: []*field{language, keyboard}},
 		{title: T("Network"), intro: T("This is what the box found."), facts: func() []string {
 			return append(append(networkFacts(t, c, box().state), ""), box().tests.lines(t, c, defaultWidth)...)
 		}, leave: func() {
