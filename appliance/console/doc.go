@@ -15,5 +15,6 @@
 //   - A daemon that does not answer is a line on the page, never a dead console.
 //
 // All text goes through a catalogue (see [Catalogue]): the English sentence
-// is the key, the other languages are files in catalogues/.
+// is the key, the other languages are files in catalogues/; what daemons report
+// is translated by those in reports/ (see [Catalogue.Report]).
 package console
