@@ -21,6 +21,7 @@ type screen struct {
 	bottom int
 	saved  [2]int
 	last   rune // for REP
+	insert bool // what is put moves the rest of the line to the right
 
 	state  byte
 	params []byte // of the sequence that is under way
@@ -46,7 +47,7 @@ func (s *screen) reset() {
 	for y := range s.cells {
 		s.clear(y, 0, screenWidth)
 	}
-	s.x, s.y, s.top, s.bottom = 0, 0, 0, screenHeight-1
+	s.x, s.y, s.top, s.bottom, s.insert = 0, 0, 0, screenHeight-1, false
 }
 
 // clear makes the cells of a line from one column to before another empty.
@@ -125,6 +126,9 @@ func (s *screen) put(r rune) {
 	if s.x >= screenWidth {
 		s.x = 0
 		s.feed()
+	}
+	if s.insert {
+		copy(s.cells[s.y][s.x+1:], s.cells[s.y][s.x:])
 	}
 	s.cells[s.y][s.x] = r
 	s.x++
@@ -254,6 +258,10 @@ func (s *screen) control(c byte) {
 		n = min(n, screenWidth-x)
 		copy(s.cells[s.y][x:], s.cells[s.y][x+n:])
 		s.clear(s.y, screenWidth-n, screenWidth)
+	case 'h', 'l':
+		if p[0] == 4 { // insert mode (IRM, ECMA-48 section 7.2.10)
+			s.insert = c == 'h'
+		}
 	case '@':
 		n = min(n, screenWidth-x)
 		copy(s.cells[s.y][x+n:], s.cells[s.y][x:])

@@ -14,6 +14,8 @@ func TestScreen(t *testing.T) {
 		{"erase characters", "abcdef\x1b[1;2H\x1b[2X", "a  def"},
 		{"delete", "abcdef\x1b[1;2H\x1b[2P", "adef"},
 		{"insert", "abc\x1b[1;2H\x1b[@x", "axbc"},
+		{"insert mode", "Time (7/8)\x1b[1;5H\x1b[4hline\x1b[4l!", "Timeline!(7/8)"},
+		{"insert mode at the end", "\x1b[1;80Hx\x1b[1;79H\x1b[4hab\x1b[4l", strings.Repeat(" ", 78) + "ab"},
 		{"repeat", "-\x1b[3b|", "----|"},
 		{"back and over", "secret\b\b\b***", "sec***"},
 		{"columns", "\x1b[5Gx\x1b[2dy", "    x\n     y"},
