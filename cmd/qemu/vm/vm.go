@@ -147,7 +147,11 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	if v.monitor, err = newMonitor(starting, conn); err != nil {
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
-	if !c.Terminal {
+	if c.Terminal {
+		if err := passThrough(os.Stdout); err != nil { // QEMU has set it up by now
+			return nil, err
+		}
+	} else {
 		conn, err := v.dial(starting, line)
 		if err != nil {
 			return nil, fmt.Errorf("serial line: %w", err)
