@@ -85,14 +85,14 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 	if boxErr == nil {
 		st.fromBox(bs)
 	}
+	if healthErr == nil && hs != nil {
+		st.fromHealth(hs)
+	}
 	if mailErr == nil {
 		st.fromMail(ms)
 	} else if initErr == nil && is.Serving {
 		// It served and does not answer: its restart is under way, or it hangs.
 		st.MailError = mailErr.Error()
-	}
-	if healthErr == nil && hs != nil {
-		st.fromHealth(hs)
 	}
 	slices.SortStableFunc(st.Events, func(a, b Event) int { return b.Time.Compare(a.Time) })
 	return st, nil
@@ -150,11 +150,11 @@ func (st *State) fromMail(ms *mailapi.Status) {
 	if ms.Disk.State != mailapi.DiskOK {
 		st.Disk.Trouble = ms.Disk.State
 	}
-	for _, p := range ms.Problems {
-		if !slices.Contains(st.Problems, p) {
-			st.Problems = append(st.Problems, p)
-		}
-	}
+	// The page has room for a few sentences: that no mail is taken is not to be
+	// pushed off it by its causes.
+	st.Problems = append(slices.Clone(ms.Problems), slices.DeleteFunc(st.Problems, func(p string) bool {
+		return slices.Contains(ms.Problems, p)
+	})...)
 	for _, e := range ms.LastEvents {
 		st.Events = append(st.Events, Event{Time: e.Time, Level: level(e.Level), Text: e.Text})
 	}
