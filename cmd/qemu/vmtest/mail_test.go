@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -276,18 +275,29 @@ func (b *box) openMenu() {
 // choose goes down a menu to an entry and opens it.
 func (b *box) choose(entry string) {
 	b.t.Helper()
-	at := regexp.MustCompile(`(?m)^ *>.*$`)
-	for deadline := time.Now().Add(clientLimit); time.Now().Before(deadline); {
-		marked := at.FindString(b.Serial.Screen())
-		if strings.Contains(marked, entry) {
-			b.typed("\r")
-			return
-		}
+	for line, at := b.marked(-1); !strings.Contains(line, entry); line, at = b.marked(at) {
 		b.typed("\x1b[B")
-		// The mark moves: that is the answer to the key, however long it takes.
-		for at.FindString(b.Serial.Screen()) == marked && time.Now().Before(deadline) {
-			time.Sleep(keyAnswer)
+	}
+	b.typed("\r")
+}
+
+// marked waits until just one line of the screen is marked, another one than
+// line before, and returns it with its number. A screen that is being drawn has
+// two marks, or none: who takes it for the answer to a key presses the next one
+// too early, and ends at another entry than was read.
+func (b *box) marked(before int) (line string, at int) {
+	b.t.Helper()
+	for deadline := time.Now().Add(clientLimit); time.Now().Before(deadline); time.Sleep(keyAnswer) {
+		marks := 0
+		for i, l := range strings.Split(b.Serial.Screen(), "\n") {
+			if strings.HasPrefix(strings.TrimLeft(l, " "), ">") {
+				marks, line, at = marks+1, l, i
+			}
+		}
+		if marks == 1 && at != before {
+			return line, at
 		}
 	}
-	b.t.Fatalf("no entry %q to choose; the screen shows:\n%s", entry, b.Serial.Screen())
+	b.t.Fatalf("no other line is marked than %d; the screen shows:\n%s", before, b.Serial.Screen())
+	return "", 0
 }
