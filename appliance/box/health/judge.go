@@ -49,7 +49,14 @@ func NewJudge(before []healthapi.State, now time.Time) *Judge {
 	return j
 }
 
-// Take judges what was read now and returns what changed, the worst first.
+// Keep says that readings which were judged before are still the last there are.
+func (j *Judge) Keep(now time.Time, readings []healthapi.Reading) {
+	for _, r := range readings {
+		j.of(r.ID, now)
+	}
+}
+
+// Take judges what was read now, each reading once, and returns what changed, the worst first.
 func (j *Judge) Take(now time.Time, readings []healthapi.Reading, found []finding) []Change {
 	var changes []Change
 	for _, r := range readings {

@@ -50,6 +50,29 @@ func TestJudgeIsSlow(t *testing.T) {
 	}
 }
 
+// A disk is asked every ten minutes and judged every ten seconds: what it said
+// once is one reading however often it is looked at.
+func TestOneReadingIsNoTwo(t *testing.T) {
+	m := monitor(t, Config{SMTP: "127.0.0.1:1"})
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	m.put("sensors", celsius(99), nil)
+	for range int(2 * forget / quickEvery) {
+		now = now.Add(quickEvery)
+		m.step(t.Context(), now)
+	}
+	if s, err := m.Status(t.Context()); err != nil || len(s.States) != 0 {
+		t.Errorf("one reading made %+v, %v", s.States, err)
+	}
+	m.put("sensors", celsius(99), nil)
+	m.step(t.Context(), now)
+	if s, err := m.Status(t.Context()); err != nil || len(s.States) != 1 || s.States[0].Level != healthapi.Bad {
+		t.Errorf("two readings made %+v, %v", s.States, err)
+	}
+	if points, err := m.history.Points("hwmon/cpu/temp1", healthapi.SpanDay, now); err != nil || len(points) != 2 {
+		t.Errorf("the history has %v, %v", points, err)
+	}
+}
+
 func TestFindingsAndRestart(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	j := NewJudge(nil, now)

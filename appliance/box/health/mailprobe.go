@@ -26,6 +26,7 @@ type mailProbe struct {
 	ended   time.Time // the last that came through, or was refused with an answer
 	last    mailapi.ProbeResult
 	refused int // in a row
+	fresh   bool
 }
 
 // run sends a message where it is time for one. It fails where the message
@@ -44,7 +45,7 @@ func (p *mailProbe) run(ctx context.Context, mail mailapi.Service) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last = *r
+	p.last, p.fresh = *r, true
 	if r.Failure != "" && !r.Refused {
 		return errors.New("a test message is not delivered: " + r.Step + ": " + r.Failure)
 	}
@@ -56,10 +57,11 @@ func (p *mailProbe) run(ctx context.Context, mail mailapi.Service) error {
 	return nil
 }
 
-// outcome is what the last message tells; known is false before the first.
-func (p *mailProbe) outcome() (r healthapi.Reading, f finding, known bool) {
+// outcome is what the last message tells; fresh is true once for each.
+func (p *mailProbe) outcome() (r healthapi.Reading, f finding, fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	fresh, p.fresh = p.fresh, false
 	f.id = "mail/probe"
 	switch {
 	case p.refused >= confirmations:
@@ -74,5 +76,5 @@ func (p *mailProbe) outcome() (r healthapi.Reading, f finding, known bool) {
 		f.do = "Wait some minutes; then look at the log of maild, and at the disks."
 	}
 	r = healthapi.Reading{ID: "mail/probe/seconds", Kind: healthapi.Seconds, Name: "time a test message takes", Value: p.last.Seconds, WatchHigh: ptr(mailSlow.Seconds())}
-	return r, f, p.last != (mailapi.ProbeResult{})
+	return r, f, fresh
 }

@@ -29,7 +29,7 @@ func TestMailProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p mailProbe
 		mail := &testMail{err: errors.New("connection refused")}
-		if _, _, known := p.outcome(); known {
+		if _, _, fresh := p.outcome(); fresh {
 			t.Error("something is known before the first message")
 		}
 		good := mailapi.ProbeResult{Seconds: 0.02}
@@ -59,12 +59,13 @@ func TestMailProbe(t *testing.T) {
 			if (err != nil) != step.fails || (mail.asked > 0) != step.asked {
 				t.Errorf("step %d: %v, asked %d times", i, err, mail.asked)
 			}
-			if _, f, _ := p.outcome(); f.level != step.level || (f.what == "") != (f.level == healthapi.OK) {
+			r, f, fresh := p.outcome()
+			if f.level != step.level || (f.what == "") != (f.level == healthapi.OK) {
 				t.Errorf("step %d: %+v", i, f)
 			}
-		}
-		if r, _, known := p.outcome(); !known || r.Value != good.Seconds {
-			t.Errorf("%+v, %v", r, known)
+			if fresh != (step.asked && step.err == nil) || fresh && r.Value != step.result.Seconds {
+				t.Errorf("step %d: fresh %v, %+v", i, fresh, r)
+			}
 		}
 	})
 }

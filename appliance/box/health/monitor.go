@@ -73,8 +73,15 @@ type Monitor struct {
 	sender      *syslog.Sender // of the log; nil where it is not sent
 	senderFault time.Time
 	hostname    string
-	readings    map[string][]healthapi.Reading // by group, each replaced whole
-	findings    map[string][]finding
+	groups      map[string]*group
+}
+
+// group is what a group of sources read last. Each is replaced whole, at times
+// of its own.
+type group struct {
+	readings []healthapi.Reading
+	findings []finding
+	judged   bool // the readings have been
 }
 
 var _ healthapi.Service = (*Monitor)(nil)
@@ -108,8 +115,8 @@ func New(cfg Config) (*Monitor, error) {
 	m := &Monitor{
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{map[string]bool{}, map[string]*errorCount{}},
-		daemons:  &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
-		readings: map[string][]healthapi.Reading{}, findings: map[string][]finding{}, changed: make(chan struct{}, 1),
+		daemons: &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
+		groups:  map[string]*group{}, changed: make(chan struct{}, 1),
 	}
 	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
 	m.messenger = &Messenger{File: filepath.Join(dir, "waiting.json"), SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
@@ -202,10 +209,10 @@ func (m *Monitor) begin() {
 }
 
 // put replaces what a group of sources read.
-func (m *Monitor) put(group string, r []healthapi.Reading, f []finding) {
+func (m *Monitor) put(name string, r []healthapi.Reading, f []finding) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.readings[group], m.findings[group] = r, f
+	m.groups[name] = &group{readings: r, findings: f}
 }
 
 func (m *Monitor) quick(ctx context.Context, now time.Time) {
@@ -217,8 +224,8 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 		m.mu.Unlock()
 	}
 	readings, found := m.daemons.read(ctx, now)
-	if r, f, known := m.mailProbe.outcome(); known {
-		readings, found = append(readings, r), append(found, f)
+	if r, f, fresh := m.mailProbe.outcome(); fresh {
+		m.put("probe", []healthapi.Reading{r}, []finding{f})
 	}
 	r, f := m.carriers.read(m.path("sys"), now)
 	readings, found = append(readings, r...), append(found, f...)
@@ -313,12 +320,23 @@ func plural(n int, one, many string) string {
 
 // step judges what was read last, remembers it and tells what changed.
 func (m *Monitor) step(ctx context.Context, now time.Time) {
-	readings, found := m.all()
 	m.mu.Lock()
-	changes := m.judge.Take(now, readings, found)
+	var fresh []healthapi.Reading
+	var found []finding
+	for _, g := range m.groups {
+		found = append(found, g.findings...)
+		if g.judged {
+			// To judge it again would make two of one reading.
+			m.judge.Keep(now, g.readings)
+			continue
+		}
+		g.judged = true
+		fresh = append(fresh, g.readings...)
+	}
+	changes := m.judge.Take(now, fresh, found)
 	states := m.judge.States()
 	m.mu.Unlock()
-	for _, r := range readings {
+	for _, r := range fresh {
 		if err := m.history.Add(r.ID, now, r.Value); err != nil {
 			m.cfg.Log.Debug("a reading is not kept", "error", err)
 		}
@@ -345,16 +363,14 @@ func (m *Monitor) step(ctx context.Context, now time.Time) {
 	m.weekly(ctx, now)
 }
 
-func (m *Monitor) all() (readings []healthapi.Reading, found []finding) {
+// readings are all that were read last.
+func (m *Monitor) readings() (all []healthapi.Reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, r := range m.readings {
-		readings = append(readings, r...)
+	for _, g := range m.groups {
+		all = append(all, g.readings...)
 	}
-	for _, f := range m.findings {
-		found = append(found, f...)
-	}
-	return readings, found
+	return all
 }
 
 func (m *Monitor) flush() {
@@ -415,7 +431,7 @@ func (m *Monitor) remedy(ctx context.Context) {
 
 // Status implements healthapi.Service.
 func (m *Monitor) Status(context.Context) (*healthapi.Status, error) {
-	readings, _ := m.all()
+	readings := m.readings()
 	slices.SortFunc(readings, func(a, b healthapi.Reading) int {
 		switch {
 		case a.ID < b.ID:
