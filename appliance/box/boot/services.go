@@ -44,6 +44,7 @@ const (
 	capSysRawIO       = 17 // ask ATA drives for their state
 	capSysAdmin       = 21 // the host name; ask NVMe drives
 	capSysTime        = 25 // the clock
+	capSysTTYConfig   = 26 // sound the speaker of a terminal that is not one's own
 )
 
 const (
@@ -98,7 +99,7 @@ func (s *System) startServices(context.Context) {
 			Name:         serviceHealth,
 			Command:      []string{"/bin/healthd", "--state", statePath},
 			Env:          env,
-			Capabilities: []uintptr{capDACOverride, capSysRawIO, capSysAdmin},
+			Capabilities: []uintptr{capDACOverride, capSysRawIO, capSysAdmin, capSysTTYConfig},
 			NoNewPrivs:   true,
 			After:        []string{serviceBox},
 			Patience:     boxPatience,
