@@ -19,6 +19,10 @@ import (
 // Socket is where healthd listens on the box.
 const Socket = "/run/healthd.sock"
 
+// CrashFolder is where healthd keeps what kernels that died left behind, below
+// the state volume.
+const CrashFolder = "health/crash"
+
 // Service is what healthd offers; Client is the same over the socket.
 type Service interface {
 	Status(ctx context.Context) (*Status, error)

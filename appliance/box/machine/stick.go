@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/boxapi"
+	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/box/support"
@@ -121,7 +122,7 @@ func (m *Manager) SupportToStick(ctx context.Context, r boxapi.SupportRequest) (
 
 func (m *Manager) bundle(r boxapi.SupportRequest, now time.Time) support.Bundle {
 	return support.Bundle{
-		Root: m.cfg.Root, Logs: filepath.Join(m.cfg.State, "log"), Now: now, Message: r.Message,
+		Root: m.cfg.Root, Logs: filepath.Join(m.cfg.State, "log"), Crash: filepath.Join(m.cfg.State, healthapi.CrashFolder), Now: now, Message: r.Message,
 		Init: m.cfg.Init, Box: m, Mail: m.cfg.Mail, Health: m.cfg.Health,
 	}
 }

@@ -51,6 +51,7 @@ const (
 type Bundle struct {
 	Root   string // "/" but for tests
 	Logs   string // folder of the log files
+	Crash  string // folder of what kernels that died left behind
 	Init   initapi.Service
 	Box    boxapi.Service
 	Mail   mailapi.Service
@@ -85,7 +86,12 @@ func (b Bundle) Write(ctx context.Context, host string, w io.Writer) error {
 	for _, f := range []string{"cmdline", "version", "uptime", "loadavg", "meminfo", "mounts", "partitions", "modules", "interrupts", "mdstat", "net/dev"} {
 		a.file("kernel/"+path.Base(f), filepath.Join(b.Root, "proc", f), true)
 	}
-	a.tree("kernel/pstore", filepath.Join(b.Root, "sys/fs/pstore"))
+	// The firmware's memory, and what the health monitor has taken from there.
+	for _, from := range []string{filepath.Join(b.Root, "sys/fs/pstore"), b.Crash} {
+		if _, err := os.Stat(from); err == nil { // most boxes have had no crash
+			a.tree("kernel/crash", from)
+		}
+	}
 	a.add("errors.txt", []byte(strings.Join(a.troubles, "\n")+"\n"))
 	if a.err == nil {
 		a.err = ctx.Err()

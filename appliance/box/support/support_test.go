@@ -84,7 +84,8 @@ func unpack(t *testing.T, bundle io.Reader) map[string]string {
 func TestBundle(t *testing.T) {
 	root := t.TempDir()
 	for name, content := range map[string]string{
-		"state/log/maild.log": "a line\n", "state/log/maild.log.1": "an older line\n", "proc/meminfo": "MemTotal: 1\n", "sys/fs/pstore/dmesg-efi-1": "Oops\n",
+		"state/log/maild.log": "a line\n", "state/log/maild.log.1": "an older line\n", "proc/meminfo": "MemTotal: 1\n", "sys/fs/pstore/dmesg-efi-2": "Oops\n",
+		"state/health/crash/dmesg-efi-1": "an older Oops\n",
 	} {
 		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755); err != nil {
 			t.Fatal(err)
@@ -94,7 +95,7 @@ func TestBundle(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	b := Bundle{Root: root, Logs: filepath.Join(root, "state/log"), Now: now, Message: "0123456789abcdef",
+	b := Bundle{Root: root, Logs: filepath.Join(root, "state/log"), Crash: filepath.Join(root, "state/health/crash"), Now: now, Message: "0123456789abcdef",
 		Init: fakeInit{}, Box: fakeBox{}, Mail: fakeMail{}, Health: fakeHealth{}}
 	if err := b.Write(t.Context(), "mail.example.org", &out); err != nil {
 		t.Fatal(err)
@@ -104,7 +105,7 @@ func TestBundle(t *testing.T) {
 	for name, want := range map[string]string{
 		"README.txt": "no password", "errors.txt": "init/status: silent\n", "init/services.json": `"maild"`, "box/settings.json": "mail.example.org",
 		"mail/settings.json": "smtp.example.net", "mail/trace.json": "0123456789abcdef", "health/settings.json": "https://chat.example.org/(left out)",
-		"log/maild.log": "a line", "log/maild.log.1": "an older line", "kernel/meminfo": "MemTotal", "kernel/pstore/dmesg-efi-1": "Oops",
+		"log/maild.log": "a line", "log/maild.log.1": "an older line", "kernel/meminfo": "MemTotal", "kernel/crash/dmesg-efi-2": "Oops", "kernel/crash/dmesg-efi-1": "an older Oops",
 	} {
 		if got := files[top+name]; !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q in it", name, got, want)
