@@ -201,7 +201,7 @@ func (m *Monitor) begin() {
 	}
 	m.watchdog.Timer = timer
 	m.watchdog.Set(status)
-	words, err := lastWords(m.path("sys/fs/pstore"), filepath.Join(m.dir, "crash"))
+	words, err := lastWords(m.path("sys/fs/pstore"), filepath.Join(m.cfg.State, healthapi.CrashFolder))
 	if err != nil {
 		m.cfg.Log.Warn("the kernel's last words", "error", err)
 	}
@@ -232,6 +232,9 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 	found = append(found, arrays(m.path("sys"))...)
 	found = append(found, m.kernel.read(now)...)
 	found = append(found, m.readSyslog(now)...)
+	if uptime(m.path("proc")) >= complaintShown {
+		m.put("start", nil, nil) // what led to it is history
+	}
 	if where := m.present().UPS; where != "" {
 		r, f := m.ups(ctx, where)
 		readings, found = append(readings, r...), append(found, f...)

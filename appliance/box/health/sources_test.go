@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/box/health/drive"
 )
 
@@ -238,6 +240,7 @@ func TestUPS(t *testing.T) {
 		{"OL CHRG", healthapi.OK, false, ""},
 		{"OB DISCHRG", healthapi.Bad, false, "About 10 minutes are left."},
 		{"OB LB", healthapi.Bad, true, "nearly empty"},
+		{"FSD OL", healthapi.Bad, true, "nearly empty"},
 		{"OL RB", healthapi.Watch, false, "replaced"},
 	} {
 		vars, err := upsVariables(t.Context(), nut(t, answer(tt.status)...))
@@ -323,6 +326,65 @@ func TestLastWords(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(pstore); len(left) != 0 {
 		t.Error("the firmware's memory is not freed")
+	}
+	// A box that ends like this every day does not fill its state volume.
+	for i := range 2 * maxCrashFiles {
+		name := filepath.Join(dir, "crash", fmt.Sprintf("dmesg-efi-%d", i))
+		if err := os.WriteFile(name, []byte("Oops"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, time.Time{}, time.Unix(int64(i), 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(pstore, "dmesg-efi-last"), []byte("Oops"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lastWords(pstore, filepath.Join(dir, "crash")); err != nil {
+		t.Error(err)
+	}
+	if kept, _ := os.ReadDir(filepath.Join(dir, "crash")); len(kept) != maxCrashFiles || !slices.ContainsFunc(kept, func(e os.DirEntry) bool { return e.Name() == "dmesg-efi-last" }) {
+		t.Errorf("%d files are kept", len(kept))
+	}
+}
+
+// silentInit and silentMail do not answer.
+type silentInit struct{ initapi.Service }
+
+func (silentInit) Services(context.Context) ([]initapi.ServiceStatus, error) {
+	return nil, errors.New("silent")
+}
+func (silentInit) Status(context.Context) (*initapi.Status, error) { return nil, errors.New("silent") }
+
+type silentMail struct{ mailapi.Service }
+
+func (silentMail) Status(context.Context) (*mailapi.Status, error) { return nil, errors.New("silent") }
+
+// What led to a start is told for a day, not for as long as the box runs.
+func TestStartIsHistory(t *testing.T) {
+	m := monitor(t, Config{Init: silentInit{}, Box: boxOf{}, Mail: silentMail{}})
+	if err := os.MkdirAll(m.path("proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.put("start", nil, []finding{restartFinding(healthapi.Watchdog{LastReset: "the whole system hung"})})
+	now := time.Now()
+	told := func(uptime string) bool {
+		if err := os.WriteFile(m.path("proc/uptime"), []byte(uptime+" 1.00\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m.quick(t.Context(), now)
+			m.step(t.Context(), now)
+			now = now.Add(forget)
+		}
+		s, err := m.Status(t.Context())
+		return err == nil && slices.ContainsFunc(s.States, func(s healthapi.State) bool { return s.ID == "system/watchdog" })
+	}
+	if !told("3600.00") {
+		t.Error("an hour after it nothing is told")
+	}
+	if told("90000.00") {
+		t.Error("it is told a day after")
 	}
 }
 

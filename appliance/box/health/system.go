@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,6 +78,9 @@ func fields(path string) map[string]float64 {
 	return all
 }
 
+// maxCrashFiles bounds what is kept of them: a dozen for each end.
+const maxCrashFiles = 64
+
 // lastWords collects what the kernel left behind when it ended badly, moves
 // it to dir and says so once.
 func lastWords(pstore, dir string) (finding, error) {
@@ -100,9 +105,43 @@ func lastWords(pstore, dir string) (finding, error) {
 			return f, fmt.Errorf("free the firmware's memory: %w", err)
 		}
 	}
+	if err := keepNewest(dir, maxCrashFiles); err != nil {
+		return f, fmt.Errorf("remove old last words of the kernel: %w", err)
+	}
 	f.level = healthapi.Watch
 	f.what = "The system ended with an error before this start."
 	f.means = "A driver or the hardware may be at fault. Mail that was accepted is safe."
 	f.do = "If it comes again, make a support bundle: the kernel's last words are in it."
 	return f, nil
+}
+
+// keepNewest removes the files of dir but the n that were written last.
+func keepNewest(dir string, n int) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	written := map[string]time.Time{}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			written[e.Name()] = info.ModTime()
+		}
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return written[b.Name()].Compare(written[a.Name()]) })
+	for _, e := range entries[min(n, len(entries)):] {
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// uptime is how long the machine has been running by the proc file system at proc.
+func uptime(proc string) time.Duration {
+	first, _, _ := strings.Cut(line(filepath.Join(proc, "uptime")), " ")
+	seconds, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds * float64(time.Second))
 }

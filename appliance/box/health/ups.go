@@ -92,10 +92,12 @@ func ups(vars map[string]string) (readings []healthapi.Reading, f finding) {
 		rest = fmt.Sprintf(" The battery holds %.0f percent.", charge)
 	}
 	switch {
-	case flags["LB"]:
+	case flags["LB"], flags["FSD"]:
 		f.level, f.what = healthapi.Bad, "The UPS battery is nearly empty."+rest
 		f.means, f.do = "The box is switched off in order before the power goes.", "Bring the mains back, or let the box switch off."
-		f.final = flags["OB"]
+		// FSD, forced shutdown: the server's computer is about to cut the power,
+		// whatever the battery holds.
+		f.final = flags["OB"] || flags["FSD"]
 	case flags["OB"]:
 		f.level, f.what = healthapi.Bad, "The mains have failed; the box runs from the UPS battery."+rest
 		f.means, f.do = "When the battery is nearly empty the box is switched off in order.", "Look at the mains."
