@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -70,7 +69,7 @@ func healthSettings(ctx context.Context, c *ctl, args []string) error {
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok {
-			return fmt.Errorf("%q is not NAME=VALUE; %w", arg, errUsage)
+			return wrong("%q is not NAME=VALUE", arg)
 		}
 		switches := map[string]*bool{"mail": &s.NoMail, "weekly": &s.Weekly, "light": &s.Light, "speaker": &s.Speaker}
 		texts := map[string]*string{"webhook": &s.Webhook, "ups": &s.UPS, "syslog": &s.Syslog, "syslog-fingerprint": &s.SyslogFingerprint}
@@ -80,7 +79,7 @@ func healthSettings(ctx context.Context, c *ctl, args []string) error {
 		case switches[name] == nil:
 			return unknown(name)
 		case err != nil:
-			return fmt.Errorf("%s: %q is neither true nor false; %w", name, value, errUsage)
+			return wrong("%s: %q is neither true nor false", name, value)
 		default:
 			*switches[name] = on != (name == "mail") // mail is kept as its contrary
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestCommands(t *testing.T) {
 		{"app-password list bob@example.org", "", 0, "Phone", ""},
 		{"app-password remove bob@example.org Phone", "", 0, "", ""},
 		{"app-password remove bob@example.org Phone", "", 1, "", "no app password"},
-		{"app-password list", "", 2, "", "1 arguments"},
+		{"app-password list", "", 2, "", "takes 1 argument, not 0\nUsage: mailctl app-password list ADDRESS\n"},
 		{"passwd admin", "other own words\n", 0, "", ""},
 		{"hash", "some own words\n", 0, "$argon2id$", ""},
 		{"hash", "short\n", 1, "", "at least"},
@@ -112,14 +113,50 @@ func TestCommands(t *testing.T) {
 		{"events", "", 0, "the box was set up", ""},
 		{"backup --list", "", 0, "", ""},
 		{"services", "", 1, "", "mailctl services"},
-		{"user frobnicate x", "", 2, "", ""},
-		{"user add", "", 2, "", "takes 1 argument"},
+		{"user frobnicate x", "", 2, "", "mailctl user: \"frobnicate\" is not known\nUsage: mailctl user list\n"},
+		{"user add", "", 2, "", "mailctl user add: takes 1 argument, not 0\nUsage: mailctl user add ADDRESS"},
+		{"user add --help", "", 0, "", "Usage: mailctl user add ADDRESS [--name NAME] [--quota SIZE] [--admin]\n  -admin\n"},
+		{"user --help", "", 0, "", "mailctl user show ADDRESS\n"},
+		{"user list --nonsense", "", 2, "", "-nonsense\nUsage: mailctl user list\n"},
+		{"user set ann@example.org", "", 2, "", "does not say what to change"},
+		{"user set ann@example.org --close --open", "", 2, "", "contradict"},
+		{"group join all@example.org", "", 2, "", "one member or more"},
+		{"status now", "", 2, "", "mailctl status: takes 0 arguments, not 1\nUsage: mailctl status\n"},
+		{"passwd --help", "", 0, "", "Usage: mailctl passwd ADDRESS | admin\n"},
+		{"passwd ann@example.org", "", 1, "", "cannot read a password"},
 		{"frobnicate", "", 2, "", "frobnicate"},
 		{"", "", 2, "", "command is missing"},
 	} {
 		code, out, errs := run(tt.stdin, strings.Fields(tt.line)...)
 		if code != tt.code || !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.err) {
 			t.Errorf("mailctl %s: %d\n%s%s\nwant %d, %q and %q", tt.line, code, out, errs, tt.code, tt.out, tt.err)
+		}
+	}
+}
+
+// TestFormsAreOfCommands holds the forms to commands that there are, and to the
+// options those know.
+func TestFormsAreOfCommands(t *testing.T) {
+	for name, lines := range forms() {
+		cmd, ok := find(name)
+		if !ok {
+			t.Errorf("there is no command %s", name)
+			continue
+		}
+		for _, line := range lines {
+			words := strings.Fields(strings.TrimPrefix(line, name))
+			if !strings.HasPrefix(line, name+" ") || !strings.Contains(cmd.args, words[0]) {
+				t.Errorf("%q is not of %s %s", line, name, cmd.args)
+			}
+			var errs bytes.Buffer
+			if code := (&ctl{err: &errs}).run(t.Context(), []string{name, words[0], "--help"}); code != exitOK {
+				t.Errorf("%s %s --help: %d\n%s", name, words[0], code, errs.String())
+			}
+			for _, option := range regexp.MustCompile(`--([a-z]+)`).FindAllStringSubmatch(line, -1) {
+				if !strings.Contains(errs.String(), "\n  -"+option[1]) {
+					t.Errorf("%q: there is no such option:\n%s", line, errs.String())
+				}
+			}
 		}
 	}
 }

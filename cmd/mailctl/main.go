@@ -34,12 +34,22 @@ const (
 	exitFound  = 3
 )
 
-var (
-	// errUsage is a command line that makes no sense.
-	errUsage = errors.New("see mailctl --help")
-	// errFound is a check that found problems.
-	errFound = errors.New("problems were found")
-)
+// errFound is a check that found problems.
+var errFound = errors.New("problems were found")
+
+// usageError is a command line that makes no sense. Those that do are shown
+// with it.
+type usageError struct {
+	of   string // the words of the command, as "user add"; "" for all of it
+	text string // "" where it was said already
+}
+
+func (e *usageError) Error() string { return e.text }
+
+// wrong is a usageError of the whole command.
+func wrong(format string, args ...any) error {
+	return &usageError{text: fmt.Sprintf(format, args...)}
+}
 
 // ctl is what the commands work with.
 type ctl struct {
@@ -100,6 +110,58 @@ func commands() []command {
 	}
 }
 
+// forms are the command lines of those commands that have several.
+func forms() map[string][]string {
+	return map[string][]string{
+		"user": {
+			"user list",
+			"user add ADDRESS [--name NAME] [--quota SIZE] [--admin]",
+			"user show ADDRESS",
+			"user set ADDRESS [--name NAME] [--quota SIZE] [--admin | --admin=false] [--close | --open]",
+			"user remove ADDRESS [--yes]",
+		},
+		"app-password": {"app-password list ADDRESS", "app-password add ADDRESS NAME", "app-password remove ADDRESS NAME"},
+		"domain":       {"domain list", "domain add DOMAIN", "domain remove DOMAIN"},
+		"alias":        {"alias list", "alias add ALIAS ADDRESS", "alias set ALIAS ADDRESS", "alias remove ALIAS"},
+		"group": {
+			"group list", "group add GROUP MEMBER ...", "group join GROUP MEMBER ...", "group leave GROUP MEMBER ...",
+			"group remove GROUP",
+		},
+		"queue":  {"queue list", "queue retry ID", "queue drop ID"},
+		"health": {"health [--all]", "health settings [NAME=VALUE ...]"},
+	}
+}
+
+// usage lists the forms of a command that begin with the words of, or all of
+// them where none does.
+func (c command) usage(of string) []string {
+	all := forms()[c.name]
+	if len(all) == 0 {
+		return []string{strings.TrimSpace(c.name + " " + c.args)}
+	}
+	var fit []string
+	for _, form := range all {
+		if strings.HasPrefix(form+" ", of+" ") {
+			fit = append(fit, form)
+		}
+	}
+	if len(fit) == 0 {
+		return all
+	}
+	return fit
+}
+
+// find gives the command of the name that words begin with.
+func find(words string) (command, bool) {
+	name, _, _ := strings.Cut(words, " ")
+	for _, cmd := range commands() {
+		if cmd.name == name {
+			return cmd, true
+		}
+	}
+	return command{}, false
+}
+
 func main() { os.Exit(mainCode()) }
 
 func mainCode() int {
@@ -135,34 +197,56 @@ func mainCode() int {
 	}
 	c.mail, c.box, c.init = mailapi.NewClient(c.socket), boxapi.NewClient(*boxSocket), initapi.NewClient(*initSocket)
 	c.transfer, c.health = transferapi.NewClient(c.socket), healthapi.NewClient(*healthSocket)
-	return c.run(ctx, fs.Args())
+	switch args := fs.Args(); {
+	case len(args) == 0 || args[0] != "help":
+		return c.run(ctx, args)
+	case len(args) > 1:
+		return c.run(ctx, append(args[1:], "--help"))
+	}
+	fs.Usage()
+	return exitOK
 }
 
 // run runs a command and gives the exit code.
 func (c *ctl) run(ctx context.Context, args []string) int {
 	if len(args) == 0 {
-		fmt.Fprintln(c.err, "mailctl: a command is missing;", errUsage)
+		fmt.Fprintln(c.err, "mailctl: a command is missing; see mailctl --help")
 		return exitUsage
 	}
-	for _, cmd := range commands() {
-		if cmd.name != args[0] {
-			continue
-		}
-		err := cmd.run(ctx, c, args[1:])
-		switch {
-		case err == nil, errors.Is(err, flag.ErrHelp):
-			return exitOK
-		case errors.Is(err, errFound):
-			return exitFound
-		case errors.Is(err, errUsage), errors.Is(err, backupcmd.ErrUsage):
-			fmt.Fprintf(c.err, "mailctl %s %s: %v\n", cmd.name, cmd.args, err)
-			return exitUsage
-		}
-		fmt.Fprintf(c.err, "mailctl %s: %v\n", cmd.name, err)
-		return exitFailed
+	cmd, ok := find(args[0])
+	if !ok {
+		fmt.Fprintf(c.err, "mailctl: %q is no command; see mailctl --help\n", args[0])
+		return exitUsage
 	}
-	fmt.Fprintf(c.err, "mailctl: %q is no command; %v\n", args[0], errUsage)
-	return exitUsage
+	err := cmd.run(ctx, c, args[1:])
+	var usage *usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.Is(err, errFound):
+		return exitFound
+	case errors.Is(err, backupcmd.ErrUsage): // it has said what is wrong
+		return exitUsage
+	case errors.As(err, &usage):
+		of := cmp.Or(usage.of, cmd.name)
+		if usage.text != "" {
+			fmt.Fprintf(c.err, "mailctl %s: %s\n", of, usage.text)
+			c.showUsage(of)
+		}
+		return exitUsage
+	}
+	fmt.Fprintf(c.err, "mailctl %s: %v\n", cmd.name, err)
+	return exitFailed
+}
+
+// showUsage prints the command lines that begin with the words of.
+func (c *ctl) showUsage(of string) {
+	cmd, _ := find(of)
+	word := "Usage:"
+	for _, form := range cmd.usage(of) {
+		fmt.Fprintln(c.err, word, "mailctl", form)
+		word = "      "
+	}
 }
 
 func usage(fs *flag.FlagSet) {
@@ -173,22 +257,27 @@ func usage(fs *flag.FlagSet) {
 		fmt.Fprintf(t, "  %s %s\t%s\n", c.name, c.args, c.help)
 	}
 	_ = t.Flush() // a terminal that is gone reads no help
-	fmt.Fprint(w, "\nOptions:\n")
+	fmt.Fprint(w, "\nmailctl COMMAND --help tells more of each.\n\nOptions:\n")
 	fs.PrintDefaults()
 	fmt.Fprint(w, "\nPasswords are asked for on a terminal, else read from standard input, one a line.\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 check found problems.\n")
 }
 
-// flags parses the options of a command; they may stand behind its words.
+// flags parses the options of a command; they may stand behind its words, of
+// which there have to be so many (-1: any number).
 func (c *ctl) flags(name string, args []string, define func(*flag.FlagSet), words int) (rest []string, err error) {
-	fs := flag.NewFlagSet("mailctl "+name, flag.ContinueOnError)
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(c.err)
 	define(fs)
+	fs.Usage = func() {
+		c.showUsage(name)
+		fs.PrintDefaults()
+	}
 	for {
 		if err := fs.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, err
 			}
-			return nil, errUsage
+			return nil, &usageError{of: name} // Parse has said what is wrong
 		}
 		if fs.NArg() == 0 {
 			break
@@ -197,7 +286,7 @@ func (c *ctl) flags(name string, args []string, define func(*flag.FlagSet), word
 		args = fs.Args()[1:]
 	}
 	if words >= 0 && len(rest) != words {
-		return nil, fmt.Errorf("%s takes %d arguments, not %d; %w", name, words, len(rest), errUsage)
+		return nil, &usageError{name, fmt.Sprintf("takes %s, not %d", count(words, "argument"), len(rest))}
 	}
 	return rest, nil
 }
@@ -205,15 +294,26 @@ func (c *ctl) flags(name string, args []string, define func(*flag.FlagSet), word
 // none is the definition of no options.
 func none(*flag.FlagSet) {}
 
-// verb splits a subcommand off, "list" where there is none.
-func verb(args []string) (string, []string) {
+// verb splits a subcommand off, "list" where there is none. words holds those
+// there are, with the number of arguments of each. Asked for help, it shows the
+// forms of the command.
+func (c *ctl) verb(name string, args []string, words map[string]int) (string, []string, error) {
 	if len(args) == 0 {
-		return "list", nil
+		return "list", nil, nil
 	}
-	return args[0], args[1:]
+	v := args[0]
+	if _, ok := words[v]; ok {
+		return v, args[1:], nil
+	}
+	switch v {
+	case "-h", "-help", "--help":
+		c.showUsage(name)
+		return "", nil, flag.ErrHelp
+	}
+	return "", nil, unknown(v)
 }
 
-func unknown(what string) error { return fmt.Errorf("%q is not known; %w", what, errUsage) }
+func unknown(what string) error { return wrong("%q is not known", what) }
 
 // password asks for a new password twice on a terminal, or reads a line.
 func (c *ctl) password(whose string) (string, error) {
@@ -245,7 +345,7 @@ func (c *ctl) line() (string, error) {
 			return strings.TrimSuffix(b.String(), "\r"), nil
 		}
 		if err != nil {
-			return "", fmt.Errorf("password on standard input: %w", err)
+			return "", fmt.Errorf("cannot read a password from standard input: %w", err)
 		}
 		b.Write(buf[:n])
 	}

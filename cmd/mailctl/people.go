@@ -38,11 +38,15 @@ func setup(ctx context.Context, c *ctl, args []string) error {
 func user(ctx context.Context, c *ctl, args []string) error {
 	var name, quota string
 	var admin, yes, close, open bool
-	v, args := verb(args)
+	words := map[string]int{"list": 0, "add": 1, "show": 1, "set": 1, "remove": 1}
+	v, args, err := c.verb("user", args, words)
+	if err != nil {
+		return err
+	}
 	rest, err := c.flags("user "+v, args, func(fs *flag.FlagSet) {
 		if v == "add" || v == "set" {
 			fs.StringVar(&name, "name", "", "`name` of the person")
-			fs.StringVar(&quota, "quota", "", "storage limit, such as 5GB; 0 for none")
+			fs.StringVar(&quota, "quota", "", "storage limit, a `size` such as 5GB; 0 for none")
 			fs.BoolVar(&admin, "admin", false, "receives mail for postmaster")
 		}
 		if v == "set" {
@@ -52,7 +56,7 @@ func user(ctx context.Context, c *ctl, args []string) error {
 		if v == "remove" {
 			fs.BoolVar(&yes, "yes", false, "do not ask")
 		}
-	}, map[string]int{"list": 0, "add": 1, "show": 1, "set": 1, "remove": 1}[v])
+	}, words[v])
 	if err != nil {
 		return err
 	}
@@ -117,8 +121,13 @@ func user(ctx context.Context, c *ctl, args []string) error {
 		if given("admin") {
 			ch.Admin = &admin
 		}
-		if close || open {
+		switch {
+		case close && open:
+			return &usageError{"user set", "--close and --open contradict each other"}
+		case close || open:
 			ch.Disabled = &close
+		case ch == (mailapi.UserChange{}):
+			return &usageError{"user set", "does not say what to change"}
 		}
 		_, err := c.mail.ChangeUser(ctx, rest[0], ch)
 		return err
@@ -132,7 +141,7 @@ func user(ctx context.Context, c *ctl, args []string) error {
 		}
 		return c.mail.RemoveUser(ctx, u.Address)
 	}
-	return unknown(v)
+	return nil
 }
 
 func notes(u mailapi.User) string {
@@ -162,8 +171,12 @@ func passwd(ctx context.Context, c *ctl, args []string) error {
 }
 
 func appPassword(ctx context.Context, c *ctl, args []string) error {
-	v, args := verb(args)
-	rest, err := c.flags("app-password "+v, args, none, map[string]int{"list": 1, "add": 2, "remove": 2}[v])
+	words := map[string]int{"list": 1, "add": 2, "remove": 2}
+	v, args, err := c.verb("app-password", args, words)
+	if err != nil {
+		return err
+	}
+	rest, err := c.flags("app-password "+v, args, none, words[v])
 	if err != nil {
 		return err
 	}
@@ -188,7 +201,7 @@ func appPassword(ctx context.Context, c *ctl, args []string) error {
 	case "remove":
 		return c.mail.RemoveAppPassword(ctx, rest[0], rest[1])
 	}
-	return unknown(v)
+	return nil
 }
 
 func hash(_ context.Context, c *ctl, args []string) error {
@@ -207,8 +220,12 @@ func hash(_ context.Context, c *ctl, args []string) error {
 }
 
 func domain(ctx context.Context, c *ctl, args []string) error {
-	v, args := verb(args)
-	rest, err := c.flags("domain "+v, args, none, map[string]int{"list": 0, "add": 1, "remove": 1}[v])
+	words := map[string]int{"list": 0, "add": 1, "remove": 1}
+	v, args, err := c.verb("domain", args, words)
+	if err != nil {
+		return err
+	}
+	rest, err := c.flags("domain "+v, args, none, words[v])
 	if err != nil {
 		return err
 	}
@@ -230,12 +247,16 @@ func domain(ctx context.Context, c *ctl, args []string) error {
 	case "remove":
 		return c.mail.RemoveDomain(ctx, rest[0])
 	}
-	return unknown(v)
+	return nil
 }
 
 func alias(ctx context.Context, c *ctl, args []string) error {
-	v, args := verb(args)
-	rest, err := c.flags("alias "+v, args, none, map[string]int{"list": 0, "add": 2, "set": 2, "remove": 1}[v])
+	words := map[string]int{"list": 0, "add": 2, "set": 2, "remove": 1}
+	v, args, err := c.verb("alias", args, words)
+	if err != nil {
+		return err
+	}
+	rest, err := c.flags("alias "+v, args, none, words[v])
 	if err != nil {
 		return err
 	}
@@ -260,17 +281,21 @@ func alias(ctx context.Context, c *ctl, args []string) error {
 	case "remove":
 		return c.mail.RemoveAlias(ctx, rest[0])
 	}
-	return unknown(v)
+	return nil
 }
 
 func group(ctx context.Context, c *ctl, args []string) error {
-	v, args := verb(args)
-	rest, err := c.flags("group "+v, args, none, -1)
+	words := map[string]int{"list": 0, "add": -1, "join": -1, "leave": -1, "remove": 1}
+	v, args, err := c.verb("group", args, words)
 	if err != nil {
 		return err
 	}
-	if v != "list" && len(rest) == 0 {
-		return fmt.Errorf("the group's address is missing; %w", errUsage)
+	rest, err := c.flags("group "+v, args, none, words[v])
+	if err != nil {
+		return err
+	}
+	if words[v] < 0 && len(rest) < 2 {
+		return &usageError{"group " + v, "takes the group's address and that of one member or more"}
 	}
 	switch v {
 	case "list":
@@ -296,5 +321,5 @@ func group(ctx context.Context, c *ctl, args []string) error {
 	case "remove":
 		return c.mail.RemoveGroup(ctx, rest[0])
 	}
-	return unknown(v)
+	return nil
 }

@@ -52,7 +52,7 @@ func status(ctx context.Context, c *ctl, args []string) error {
 		row(t, "host name", m.Hostname)
 		row(t, "set up", yesNo(m.SetupDone))
 		row(t, "mail served", yesNo(m.Serving)+", since "+stamp(m.Started))
-		row(t, "people", fmt.Sprintf("%d in %d domains", m.Users, m.Domains))
+		row(t, "people", fmt.Sprintf("%d in %s", m.Users, count(m.Domains, "domain")))
 		row(t, "messages", fmt.Sprintf("%d, %s", m.Messages, size(m.StoredBytes)))
 		row(t, "on the way out", m.Queue.Count)
 		row(t, "disk", fmt.Sprintf("%s free of %s, %s", size(m.Disk.Free), size(m.Disk.Total), m.Disk.State))
@@ -63,10 +63,10 @@ func status(ctx context.Context, c *ctl, args []string) error {
 			row(t, "clock", "in step: "+yesNo(b.Clock.Synced), "proven by NTS: "+yesNo(b.Clock.Proven))
 		}
 		for _, s := range o.Services {
-			row(t, "service "+s.Name, fmt.Sprintf("%s, %d restarts", s.State, s.Restarts))
+			row(t, "service "+s.Name, fmt.Sprintf("%s, %s", s.State, count(s.Restarts, "restart")))
 		}
 		for _, l := range m.Listeners {
-			row(t, "port "+l.Name, fmt.Sprintf("%s, %d connections", l.Addr, l.Open))
+			row(t, "port "+l.Name, fmt.Sprintf("%s, %s", l.Addr, count(l.Open, "connection")))
 		}
 		for _, p := range m.Problems {
 			row(t, "PROBLEM", p)
@@ -75,8 +75,12 @@ func status(ctx context.Context, c *ctl, args []string) error {
 }
 
 func queue(ctx context.Context, c *ctl, args []string) error {
-	v, args := verb(args)
-	rest, err := c.flags("queue "+v, args, none, map[string]int{"list": 0, "retry": 1, "drop": 1}[v])
+	words := map[string]int{"list": 0, "retry": 1, "drop": 1}
+	v, args, err := c.verb("queue", args, words)
+	if err != nil {
+		return err
+	}
+	rest, err := c.flags("queue "+v, args, none, words[v])
 	if err != nil {
 		return err
 	}
@@ -92,12 +96,9 @@ func queue(ctx context.Context, c *ctl, args []string) error {
 			}
 		})
 	}
-	if v != "retry" && v != "drop" {
-		return unknown(v)
-	}
 	id, err := strconv.ParseUint(rest[0], 10, 64)
 	if err != nil {
-		return fmt.Errorf("%q is no number of an entry; %w", rest[0], errUsage)
+		return &usageError{"queue " + v, fmt.Sprintf("%q is no number of an entry", rest[0])}
 	}
 	if v == "drop" {
 		return c.mail.DeleteQueued(ctx, id)
@@ -120,6 +121,7 @@ func settings(ctx context.Context, c *ctl, args []string) error {
 			row(t, "timezone", s.Timezone)
 			row(t, "smart_host", s.SmartHost)
 			row(t, "smart_host_user", s.SmartHostUser)
+			row(t, "smart_host_password", map[bool]string{true: "is set"}[s.SmartHostPasswordSet])
 			row(t, "smart_host_any_certificate", s.SmartHostAnyCertificate)
 			row(t, "allow_plaintext_login", s.AllowPlaintextLogin)
 			row(t, "max_message_size", config.Size(s.MaxMessageSize))
@@ -138,7 +140,7 @@ func change(words []string) (ch mailapi.SettingsChange, err error) {
 	for _, w := range words {
 		name, value, ok := strings.Cut(w, "=")
 		if !ok {
-			return ch, fmt.Errorf("%q is not NAME=VALUE; %w", w, errUsage)
+			return ch, wrong("%q is not NAME=VALUE", w)
 		}
 		var b bool
 		switch name {
@@ -170,7 +172,7 @@ func change(words []string) (ch mailapi.SettingsChange, err error) {
 			octets := int64(n)
 			ch.MaxMessageSize = &octets
 		default:
-			return ch, fmt.Errorf("there is no setting %q; %w", name, errUsage)
+			return ch, wrong("there is no setting %q; there are hostname, timezone, smart_host, smart_host_user, smart_host_password, smart_host_any_certificate, allow_plaintext_login, max_message_size", name)
 		}
 	}
 	return ch, nil
@@ -292,7 +294,7 @@ func log(ctx context.Context, c *ctl, args []string) error {
 		return err
 	}
 	if len(rest) > 1 {
-		return fmt.Errorf("log takes one service; %w", errUsage)
+		return wrong("takes one service, not %d", len(rest))
 	}
 	q.Service = strings.Join(rest, "")
 	enc := json.NewEncoder(c.out)

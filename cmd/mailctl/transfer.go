@@ -123,7 +123,7 @@ func since(s string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time such as 48h, 2026-03-01 or 2026-03-01T12:00:00Z; %w", s, errUsage)
+	return time.Time{}, wrong("%q is no time such as 48h, 2026-03-01 or 2026-03-01T12:00:00Z", s)
 }
 
 func expunged(ctx context.Context, c *ctl, args []string) error {
@@ -164,7 +164,7 @@ func undelete(ctx context.Context, c *ctl, args []string) error {
 		return err
 	}
 	if len(rest) == 0 || len(rest) == 1 && from == "" {
-		return fmt.Errorf("an address and ids, or --since, are needed; %w", errUsage)
+		return wrong("an address and ids, or --since, are needed")
 	}
 	u.IDs = rest[1:]
 	if from != "" {
