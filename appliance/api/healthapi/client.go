@@ -37,3 +37,8 @@ func (c *Client) SetSettings(ctx context.Context, s Settings) (*Settings, error)
 	kept := new(Settings)
 	return kept, c.wire.Put(ctx, "/v1/settings", s, kept)
 }
+
+func (c *Client) Test(ctx context.Context) (told []Told, err error) {
+	err = c.wire.Post(ctx, "/v1/test", nil, &told)
+	return told, err
+}

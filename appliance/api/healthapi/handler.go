@@ -31,6 +31,7 @@ func Handler(s Service, metrics http.Handler) http.Handler {
 		}
 		return s.SetSettings(r.Context(), in)
 	}))
+	mux.Handle("POST /v1/test", wire.Handle(func(r *http.Request) (any, error) { return s.Test(r.Context()) }))
 	mux.Handle("GET /v1/metrics", metrics)
 	return mux
 }

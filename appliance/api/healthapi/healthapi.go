@@ -6,6 +6,7 @@
 //	GET  /v1/history?id=ID&span=hour    []Point; spans are hour, day, month, year
 //	GET  /v1/settings                   Settings
 //	PUT  /v1/settings                   Settings in and out; checked and kept, or refused whole
+//	POST /v1/test                       []Told; tells by each way that is set
 //	GET  /v1/metrics                    text in Prometheus' exposition format 0.0.4
 //
 // The package holds types, the glue of the server and the client; healthd decides.
@@ -32,6 +33,15 @@ type Service interface {
 	// SetSettings checks, keeps and applies all of s. Its error is a
 	// *wire.Error of code invalid that names the field when s is refused.
 	SetSettings(ctx context.Context, s Settings) (*Settings, error)
+	// Test sends a test by each way of telling that is set.
+	Test(ctx context.Context) ([]Told, error)
+}
+
+// Told is what came of telling by one way: mail, webhook, or relay, which is
+// the mail elsewhere.
+type Told struct {
+	Way   string `json:"way"`
+	Error string `json:"error,omitempty"` // empty: it was taken
 }
 
 // Settings are what the owner decides about the monitor. The zero value tells
@@ -39,6 +49,16 @@ type Service interface {
 type Settings struct {
 	Webhook string `json:"webhook,omitempty"` // URL that changes are posted to; empty: none
 	NoMail  bool   `json:"no_mail,omitempty"` // no mail to the postmaster
+	// MailTo is an address elsewhere that is sent mail too, by SmartHost, a
+	// HOST:PORT, and not by the box's own mail, which may be what is broken.
+	MailTo        string `json:"mail_to,omitempty"`
+	SmartHost     string `json:"smart_host,omitempty"`
+	SmartHostUser string `json:"smart_host_user,omitempty"`
+	// SmartHostPassword is never told. Empty leaves the one that is kept as long
+	// as smart host and user are the same.
+	SmartHostPassword    string `json:"smart_host_password,omitempty"`
+	SmartHostPasswordSet bool   `json:"smart_host_password_set,omitempty"`
+
 	Weekly  bool   `json:"weekly,omitempty"`  // a mail each Monday though all is well
 	Light   bool   `json:"light,omitempty"`   // the server's identify light burns while something is bad
 	Speaker bool   `json:"speaker,omitempty"` // the PC speaker sounds when something becomes bad

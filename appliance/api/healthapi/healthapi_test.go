@@ -40,6 +40,10 @@ func (fake) History(_ context.Context, id, span string) ([]Point, error) {
 	return []Point{{when, 1, 0, float64(len(span))}}, nil
 }
 
+func (fake) Test(context.Context) ([]Told, error) {
+	return []Told{{"mail", ""}, {"webhook", "404"}}, nil
+}
+
 func TestClientAndHandler(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")
 	l, err := net.Listen("unix", path)
@@ -76,5 +80,8 @@ func TestClientAndHandler(t *testing.T) {
 	}
 	if _, err := c.SetSettings(t.Context(), Settings{Webhook: "x"}); !errors.As(err, &we) || we.Field != "webhook" {
 		t.Errorf("wrong settings: %v", err)
+	}
+	if told, err := c.Test(t.Context()); err != nil || len(told) != 2 || told[1].Error != "404" {
+		t.Errorf("told %+v, %v", told, err)
 	}
 }

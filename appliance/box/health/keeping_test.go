@@ -163,10 +163,11 @@ func TestMessenger(t *testing.T) {
 	if h := <-hooks; !strings.Contains(h, `"was":"ok"`) || !strings.Contains(h, `"level":"bad"`) {
 		t.Errorf("the webhook got %s", h)
 	}
-	m = &Messenger{File: file, SMTP: addr, Settings: m.Settings, Hostname: m.Hostname, Log: m.Log, tried: now}
+	m = &Messenger{File: file, SMTP: addr, Settings: m.Settings, Hostname: m.Hostname, Log: m.Log}
 	if err := m.Load(now.Add(-gather)); err != nil {
 		t.Fatal(err)
 	}
+	m.box(byMail).tried = now
 	m.Work(t.Context(), now.Add(time.Second)) // not again at once
 	if len(messages) != 0 {
 		t.Error("tried again at once")

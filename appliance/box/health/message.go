@@ -3,6 +3,7 @@ package health
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,23 +24,19 @@ import (
 	"pillarbox/appliance/config/atomicfile"
 )
 
+const webhookTimeout = 10 * time.Second
+
+// The ways of telling, by which what waits is kept.
 const (
-	// gather is how long changes wait for others, so that a pulled disk is one
-	// message and not ten.
-	gather = 30 * time.Second
-
-	// floodGap is the least time between two messages about the same thing.
-	floodGap = 10 * time.Minute
-
-	// maxWaiting bounds what is kept while mail does not work.
-	maxWaiting = 200
-
-	retryEvery     = time.Minute
-	webhookTimeout = 10 * time.Second
+	byMail    = "mail"    // to the postmaster, by the box's own mail
+	byWebhook = "webhook" // to a URL
+	byRelay   = "relay"   // by mail elsewhere, past the box's own
 )
 
-// Messenger tells the owner about changes, by mail to the postmaster and by
-// webhook. What cannot be told now is told later, after a restart too.
+// Messenger tells the owner about changes: by mail to the postmaster, by mail to
+// an address elsewhere, and by webhook. What cannot be told by one of them now
+// is told by it later, after a restart too, and does not keep the others from it
+// nor make them tell twice.
 type Messenger struct {
 	// File keeps what waits.
 	File string
@@ -48,14 +45,33 @@ type Messenger struct {
 	// Settings gives the present settings.
 	Settings func() healthapi.Settings
 	Hostname func() string
-	Log      *slog.Logger
+	// TLS is what smart hosts are judged by; the system's authorities where nil.
+	TLS *tls.Config
+	Log *slog.Logger
 
-	waiting  []Change             // for mail
-	unposted []Change             // for the webhook
-	since    time.Time            // of the first in waiting
-	told     map[string]time.Time // the last message about each state
-	held     map[string]Change    // within floodGap of the last
-	tried    time.Time
+	boxes map[string]*outbox
+}
+
+// ways are the ways of telling that the settings ask for.
+func (m *Messenger) ways() map[string]func(ctx context.Context, now time.Time, changes []Change) error {
+	s := m.Settings()
+	ways := map[string]func(context.Context, time.Time, []Change) error{}
+	if !s.NoMail {
+		ways[byMail] = func(ctx context.Context, now time.Time, changes []Change) error {
+			return m.mail(ctx, now, subject(m.Hostname(), changes), text(changes))
+		}
+	}
+	if s.Webhook != "" {
+		ways[byWebhook] = func(ctx context.Context, _ time.Time, changes []Change) error {
+			return webhook(ctx, s.Webhook, m.Hostname(), changes)
+		}
+	}
+	if s.MailTo != "" {
+		ways[byRelay] = func(ctx context.Context, now time.Time, changes []Change) error {
+			return m.relay(ctx, now, s, subject(m.Hostname(), changes), text(changes))
+		}
+	}
+	return ways
 }
 
 // Load takes on what waited when this box was last in use. A file that is not
@@ -65,16 +81,39 @@ func (m *Messenger) Load(now time.Time) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(raw, &m.waiting)
+	if err != nil {
+		return err
 	}
-	m.since = now
-	return err
+	var kept map[string][]Change
+	if err := json.Unmarshal(raw, &kept); err != nil {
+		return err
+	}
+	for way, changes := range kept {
+		m.box(way).waiting, m.box(way).since = changes, now
+	}
+	return nil
+}
+
+// box is what is to be told by a way.
+func (m *Messenger) box(way string) *outbox {
+	if m.boxes == nil {
+		m.boxes = map[string]*outbox{}
+	}
+	if m.boxes[way] == nil {
+		m.boxes[way] = &outbox{told: map[string]time.Time{}, held: map[string]Change{}}
+	}
+	return m.boxes[way]
 }
 
 // keep writes down what waits.
 func (m *Messenger) keep() {
-	raw, err := json.Marshal(m.waiting)
+	kept := map[string][]Change{}
+	for way, o := range m.boxes {
+		if len(o.waiting) > 0 {
+			kept[way] = o.waiting
+		}
+	}
+	raw, err := json.Marshal(kept)
 	if err == nil {
 		err = atomicfile.Write(m.File, raw, 0o600)
 	}
@@ -85,84 +124,73 @@ func (m *Messenger) keep() {
 
 // Tell takes changes on; they go out with Work.
 func (m *Messenger) Tell(now time.Time, changes []Change) {
-	if m.told == nil {
-		m.told, m.held = map[string]time.Time{}, map[string]Change{}
+	if len(changes) == 0 {
+		return
 	}
-	for _, c := range changes {
-		if last, ok := m.told[c.State.ID]; ok && now.Sub(last) < floodGap && !m.waits(c.State.ID) {
-			// Only how it ends up matters: the first Was, the last State.
-			if h, ok := m.held[c.State.ID]; ok {
-				c.Was = h.Was
-			}
-			m.held[c.State.ID] = c
-			continue
-		}
-		m.take(now, c)
-	}
-}
-
-// waits reports whether a state is to be told that has changed again: then the
-// message tells how it ended up.
-func (m *Messenger) waits(id string) bool {
-	return slices.ContainsFunc(m.waiting, func(c Change) bool { return c.State.ID == id })
-}
-
-func (m *Messenger) take(now time.Time, c Change) {
-	if len(m.waiting) == 0 {
-		m.since = now
-	}
-	m.told[c.State.ID] = now
-	if len(m.unposted) < maxWaiting {
-		m.unposted = append(m.unposted, c)
-	}
-	defer m.keep()
-	for i, w := range m.waiting {
-		if w.State.ID == c.State.ID {
-			m.waiting[i].State = c.State
-			return
+	for way := range m.ways() {
+		for _, c := range changes {
+			m.box(way).tell(now, c)
 		}
 	}
-	if len(m.waiting) < maxWaiting {
-		m.waiting = append(m.waiting, c)
-	}
+	m.keep()
 }
 
 // Work sends what is due. It is called every few seconds.
 func (m *Messenger) Work(ctx context.Context, now time.Time) {
-	for id, c := range m.held {
-		if now.Sub(m.told[id]) >= floodGap {
-			delete(m.held, id)
-			if c.Was != c.State.Level {
-				m.take(now, c)
-			}
+	ways, changed := m.ways(), false
+	for way, o := range m.boxes {
+		send := ways[way]
+		if send == nil { // not asked for any more
+			delete(m.boxes, way)
+			changed = true
+			continue
 		}
+		changed = o.release(now) || changed
+		if !o.due(now) {
+			continue
+		}
+		o.tried = now
+		if err := send(ctx, now, o.waiting); err != nil {
+			m.Log.Warn("an alert could not be sent and is tried again", "by", way, "error", err)
+			continue
+		}
+		o.waiting, changed = nil, true
 	}
-	if len(m.waiting) == 0 || now.Sub(m.since) < gather || now.Sub(m.tried) < retryEvery {
-		return
+	if changed {
+		m.keep()
 	}
-	m.tried = now
-	if err := m.send(ctx, now); err != nil {
-		m.Log.Warn("an alert could not be sent and is tried again", "error", err)
-		return
-	}
-	m.waiting = nil
-	m.keep()
 }
 
-// send tells all that waits. A webhook that fails does not make the mail come
-// twice, nor mail that does not work the webhook.
-func (m *Messenger) send(ctx context.Context, now time.Time) error {
-	settings := m.Settings()
-	if settings.Webhook != "" && len(m.unposted) > 0 {
-		if err := webhook(ctx, settings.Webhook, m.Hostname(), m.unposted); err != nil {
-			m.Log.Warn("the webhook does not take an alert", "error", err)
+// Test tells by each way that it works, and what came of it.
+func (m *Messenger) Test(ctx context.Context, now time.Time) []healthapi.Told {
+	test := []Change{{State: healthapi.State{
+		ID: "test", Level: healthapi.Watch, Since: now, What: "This is a test: somebody asked the box to tell of it.",
+		Means: "What the box has to say arrives here.", Do: "Nothing.",
+	}}}
+	told := []healthapi.Told{}
+	for way, send := range m.ways() {
+		t := healthapi.Told{Way: way}
+		if err := send(ctx, now, test); err != nil {
+			t.Error = err.Error()
+		}
+		told = append(told, t)
+	}
+	slices.SortFunc(told, func(a, b healthapi.Told) int { return strings.Compare(a.Way, b.Way) })
+	return told
+}
+
+// report sends what is no change, by mail. It is told once: that it does not
+// arrive elsewhere does not make it come twice here.
+func (m *Messenger) report(ctx context.Context, now time.Time, subject, body string) error {
+	if err := m.mail(ctx, now, subject, body); err != nil {
+		return err
+	}
+	if s := m.Settings(); s.MailTo != "" {
+		if err := m.relay(ctx, now, s, subject, body); err != nil {
+			m.Log.Warn("a report is not sent elsewhere", "error", err)
 		}
 	}
-	m.unposted = nil
-	if settings.NoMail {
-		return nil
-	}
-	return m.mail(ctx, now, subject(m.Hostname(), m.waiting), text(m.waiting))
+	return nil
 }
 
 func subject(host string, changes []Change) string {
@@ -237,7 +265,7 @@ func (m *Messenger) mail(ctx context.Context, now time.Time, subject, body strin
 	if err != nil {
 		return fmt.Errorf("mail to the postmaster: %w", err)
 	}
-	_, err = io.WriteString(w, message(host, now, subject, body))
+	_, err = io.WriteString(w, message(host, "postmaster@"+host, "postmaster@"+host, now, subject, body))
 	if err := errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("mail to the postmaster: %w", err)
 	}
@@ -247,9 +275,9 @@ func (m *Messenger) mail(ctx context.Context, now time.Time, subject, body strin
 
 // message is the mail as RFC 5322 has it; RFC 3834 section 5 marks it as made
 // by a program.
-func message(host string, now time.Time, subject, body string) string {
+func message(host, from, to string, now time.Time, subject, body string) string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "From: Pillarbox <postmaster@%s>\r\nTo: postmaster@%s\r\n", host, host)
+	fmt.Fprintf(&b, "From: Pillarbox <%s>\r\nTo: %s\r\n", from, to)
 	fmt.Fprintf(&b, "Subject: %s\r\n", mime.QEncoding.Encode("utf-8", strings.ReplaceAll(subject, "\n", " ")))
 	fmt.Fprintf(&b, "Date: %s\r\nMessage-ID: <health.%d@%s>\r\n", now.Format(time.RFC1123Z), now.UnixNano(), host)
 	b.WriteString("Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")

@@ -35,7 +35,7 @@ func (m *Monitor) weekly(ctx context.Context, now time.Time) {
 	s, err := m.Status(ctx)
 	if err == nil {
 		subject, body := weeklyText(m.name(), s)
-		err = m.messenger.mail(ctx, now, subject, body)
+		err = m.messenger.report(ctx, now, subject, body)
 	}
 	if err == nil {
 		err = atomicfile.Write(path, []byte(day+"\n"), 0o600)
