@@ -141,8 +141,8 @@ type Config struct {
 	Neighbourhood Neighbourhood
 	// SetResolver makes r the box's resolver.
 	SetResolver func(r Resolver) error
-	// Changed is called when addresses or name servers have changed. It must
-	// not block.
+	// Changed is called when addresses or name servers have changed, by several
+	// interfaces at once where they do so together. It must not block.
 	Changed func()
 	Log     *slog.Logger
 }

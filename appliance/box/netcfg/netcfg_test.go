@@ -209,7 +209,7 @@ type bench struct {
 	k       *fakeKernel
 	around  *fakeNeighbours
 	routers *fakeRouters
-	changes int
+	changes atomic.Int64
 
 	mu       sync.Mutex
 	resolver Resolver
@@ -241,7 +241,7 @@ func run(t *testing.T, settings boxapi.Network, links []Link, fn func(b *bench))
 			Routers:       b.routers.listen,
 			Neighbourhood: b.around,
 			SetResolver:   b.setResolver,
-			Changed:       func() { b.changes++ },
+			Changed:       func() { b.changes.Add(1) },
 			Log:           slog.New(slog.DiscardHandler),
 		}, settings)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -277,7 +277,7 @@ func TestDHCPOnAll(t *testing.T) {
 		}
 		i := list[0]
 		expect(t, "status", fmt.Sprint(i.Name, i.Mode, i.Addresses, i.Gateway, i.DNS, i.Lease.Server), "eth1dhcp[192.0.1.5/24]192.0.1.1[192.0.1.1 9.9.9.9 192.0.2.1]192.0.1.1")
-		if b.changes == 0 {
+		if b.changes.Load() == 0 {
 			t.Error("nobody was told")
 		}
 	})
