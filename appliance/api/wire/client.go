@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -136,13 +139,31 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s %s: %w", method, path, ctx.Err())
 		}
-		return nil, fmt.Errorf("%w (%v)", Unavailable("no answer from %s", c.socket), err)
+		return nil, fmt.Errorf("%w (%w)", Unavailable("no answer from %s", c.socket), cause(err))
 	}
 	if resp.StatusCode < 400 {
 		return trailed{resp.Body, resp}, nil
 	}
 	defer resp.Body.Close()
 	return nil, readError(resp)
+}
+
+// cause is what lies below the words of HTTP and net, which tell a person
+// nothing: where the call went is known.
+func cause(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) {
+		err = dial.Err
+	}
+	var system *os.SyscallError
+	if errors.As(err, &system) {
+		err = system.Err
+	}
+	return err
 }
 
 // trailed is a body that ends with the error in the trailer, where there is one.

@@ -67,7 +67,7 @@ func (s *service) Status(ctx context.Context) (*mailapi.Status, error) {
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return wire.NotFound("there is no such thing: %v", err)
+		return wire.NotFound("there is no such thing")
 	case errors.Is(err, store.ErrNoSpace):
 		return wire.Unavailable("the disk is full")
 	case errors.Is(err, store.ErrReadOnly), errors.Is(err, store.ErrClosed):
@@ -95,12 +95,20 @@ func (s *service) Queue(ctx context.Context) ([]mailapi.QueueEntry, error) {
 
 // RetryQueued tries an entry now.
 func (s *service) RetryQueued(ctx context.Context, id uint64) error {
-	return refusal(s.d.queue.Retry(ctx, store.QueueID(id)))
+	return queueRefusal(id, s.d.queue.Retry(ctx, store.QueueID(id)))
 }
 
 // DeleteQueued drops an entry without a bounce.
 func (s *service) DeleteQueued(ctx context.Context, id uint64) error {
-	return refusal(s.d.queue.Delete(ctx, store.QueueID(id)))
+	return queueRefusal(id, s.d.queue.Delete(ctx, store.QueueID(id)))
+}
+
+// queueRefusal is refusal for what was asked of one entry of the queue.
+func queueRefusal(id uint64, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return wire.NotFound("nothing with the number %d is on its way out", id)
+	}
+	return refusal(err)
 }
 
 // Certificate describes what clients see.
