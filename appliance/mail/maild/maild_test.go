@@ -25,6 +25,7 @@ import (
 type running struct {
 	*mailapi.Client
 	t    *testing.T
+	dir  string
 	stop func()
 	addr map[string]string // by the names of the ports
 }
@@ -41,7 +42,7 @@ func start(t *testing.T, dir, provision string) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
-	r := &running{Client: mailapi.NewClient(filepath.Join(dir, "sock")), t: t, addr: map[string]string{}}
+	r := &running{Client: mailapi.NewClient(filepath.Join(dir, "sock")), t: t, dir: dir, addr: map[string]string{}}
 	stopped := false
 	r.stop = func() {
 		if stopped {
