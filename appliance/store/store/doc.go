@@ -19,8 +19,8 @@
 // slow client can take an hour over a listing that is still of one moment.
 //
 // The keeper does in the background what may be late: within about a minute
-// it clears away deleted mailboxes and accounts, bodies without references,
-// expired documents, and what of the change log and the expunged messages is
+// it clears away deleted mailboxes and accounts, bodies without references or
+// never delivered, expired documents, and what of the change log and the expunged messages is
 // older than is kept. It also watches the disk and gives space back.
 //
 // # Invariants

@@ -56,9 +56,6 @@ func (k *keeper) stop() {
 }
 
 func (k *keeper) run() {
-	if err := k.s.sweepPending(k.ctx); err != nil {
-		k.report("spooled bodies", err)
-	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	old := time.NewTicker(sweepOldEvery)

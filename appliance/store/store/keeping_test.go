@@ -175,7 +175,7 @@ func TestSpooledBodiesAreNotLeftBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openDir(t, dir, Options{})
-	if err := s.sweepPending(ctx); err != nil {
+	if err := s.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if chunks() != 0 {

@@ -81,6 +81,7 @@ type Store struct {
 	broken    atomic.Pointer[error] // why the store is read-only
 	noReserve atomic.Bool           // the reserve was given up, or could not be made
 	lastMail  atomic.Int64          // when a delivery was last made durable, nanoseconds
+	abandoned abandoned             // spooled bodies the keeper is to drop
 	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
 	reclaimed time.Time             // when the keeper last gave space back
 
@@ -242,6 +243,9 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.lastAcct.Store(uint64(c.global.LastAccount))
+	if err := s.findAbandoned(); err != nil {
+		return err
+	}
 	go c.run()
 	if fresh {
 		if _, err := s.submit(ctx, formatOp{formatVersion}); err != nil {

@@ -8,11 +8,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pillarbox/appliance/store/blob"
 )
 
 // fakeDisk is a disk whose free space the test sets.
@@ -66,48 +69,100 @@ func TestFullDiskIsRefusedInSteps(t *testing.T) {
 	}
 }
 
-// The disk fills up while a body is being written: the delivery fails and
-// nothing of it stays, at whichever of its questions for space it comes.
+// The disk fills up at each question for space that each step of the crash
+// scenario asks: the step is refused and nothing of it stays, and once there is
+// room it can be done.
 func TestDiskFullAtEachStep(t *testing.T) {
 	ctx := context.Background()
 	var asked, fullAt atomic.Int64
-	s := open(t, Options{MinFree: 1 << 20, Statfs: func() (int64, int64, error) {
+	var clock crashClock
+	o := clock.options()
+	o.MinFree = 1 << 20
+	o.Statfs = func() (int64, int64, error) {
 		if n := asked.Add(1); fullAt.Load() > 0 && n >= fullAt.Load() {
 			return 1 << 30, 1 << 10, nil
 		}
 		return 1 << 30, 1 << 29, nil
-	}})
-	acct := newAccount(t, s)
-	in, err := s.MailboxByName(ctx, acct, inbox)
-	if err != nil {
-		t.Fatal(err)
 	}
-	body := message(1, 5<<20)
-	for n := int64(1); ; n++ {
-		asked.Store(0)
-		fullAt.Store(n)
-		_, err := tryDeliver(s, body, Placement{Account: acct})
-		fullAt.Store(0)
-		got, merr := s.Mailbox(ctx, in.ID)
-		if merr != nil {
-			t.Fatal(merr)
-		}
-		if err == nil {
-			if got.Messages != 1 {
-				t.Fatalf("delivered, but %d messages", got.Messages)
-			}
-			if n < 4 {
-				t.Fatalf("space was asked for %d times only", n)
-			}
+	s := open(t, o)
+	s.keeper.stop() // it must not clear anything away between two looks
+	inParts := map[string]bool{"deliver a batch": true, "clear away": true, "clear away what is no longer kept": true}
+	refused := 0
+	for _, step := range clock.scenario() {
+		if step.name == "close" {
 			break
 		}
-		if !errors.Is(err, ErrNoSpace) || got.Messages != 0 {
-			t.Fatalf("step %d: %v, %d messages", n, err, got.Messages)
+		before := dump(t, s)
+		first := int64(1)
+		if strings.HasSuffix(step.name, "account") && step.name != "delete an account" {
+			first = 100 // one refused takes a number, and the scenario knows them
+		}
+		for n := first; ; n++ {
+			asked.Store(0)
+			fullAt.Store(n)
+			err := step.do(s)
+			fullAt.Store(0)
+			if err == nil {
+				break
+			}
+			refused++
+			if !errors.Is(err, ErrNoSpace) {
+				t.Fatalf("%s, full at %d: %v", step.name, n, err)
+			}
+			if after := dump(t, s); !inParts[step.name] && after != before {
+				t.Fatalf("%s, full at %d: the store is\n%s\nit was\n%s", step.name, n, after, before)
+			}
+			r, err := s.Check(ctx, CheckOptions{Bodies: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range r.Problems {
+				t.Fatalf("%s, full at %d: %s: %s", step.name, n, p.Where, p.What)
+			}
 		}
 	}
-	// What could not be dropped while the disk was full goes at the next start.
-	if err := s.sweepPending(ctx); err != nil {
+	if refused < 25 {
+		t.Errorf("only %d times was anything refused", refused)
+	}
+	// What could not be dropped while the disk was full goes by itself later.
+	if err := s.Sweep(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if rows, err := s.keys([]byte{tablePending}, 10); err != nil || len(rows) != 0 {
+		t.Errorf("%d bodies are still being spooled (%v)", len(rows), err)
+	}
+}
+
+// A body of which a part was refused is not whole, and is never delivered,
+// even if there is room again when somebody asks once more.
+func TestBodyWithARefusedPartIsNotDelivered(t *testing.T) {
+	var disk fakeDisk
+	disk.free.Store(50 << 30)
+	s := open(t, Options{Statfs: disk.statfs, MinFree: 8 << 30})
+	acct := newAccount(t, s)
+	noise := make([]byte, 3<<20) // does not compress: more than waits in memory
+	if _, err := rand.NewChaCha8([32]byte{}).Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	sp := spooled(t, s, append(message(1, 200), noise[:2<<20]...))
+	defer sp.Abort()
+	if err := sp.wait(); err != nil {
+		t.Fatal(err)
+	}
+	disk.free.Store(1 << 30)
+	if _, err := sp.Write(noise[2<<20 : 2<<20+inlineMax+blob.ChunkSize]); err != nil {
+		t.Fatal(err)
+	}
+	if sp.last == nil {
+		t.Fatal("nothing was handed over")
+	}
+	if _, err := sp.Reader(context.Background()); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("read: %v", err)
+	}
+	disk.free.Store(50 << 30)
+	_, err := s.Deliver(context.Background(), Delivery{Body: sp, Placements: []Placement{{Account: acct}}})
+	if !errors.Is(err, ErrNoSpace) {
+		t.Errorf("deliver: %v", err)
 	}
 }
 

@@ -54,6 +54,7 @@ type SpooledBody struct {
 	inlineSize int
 	written    int            // rows that are in the store under a pending row
 	last       <-chan outcome // of the row handed over last
+	lost       error          // a row was refused: the body is not whole, and never will be
 	pending    bool
 	delivered  bool
 	aborted    bool
@@ -102,12 +103,11 @@ func (b *SpooledBody) spill() error {
 
 // wait waits for the rows handed over last.
 func (b *SpooledBody) wait() error {
-	if b.last == nil {
-		return nil
+	if b.last != nil {
+		b.lost = (<-b.last).err
+		b.last = nil
 	}
-	out := <-b.last
-	b.last = nil
-	return out.err
+	return b.lost
 }
 
 // chunkOp writes chunks of a body nobody refers to yet.
@@ -168,9 +168,8 @@ func (b *SpooledBody) Abort() {
 		return
 	}
 	_ = b.wait() // what could not be written need not be dropped
-	// A failure leaves the pending row, and the next start sweeps it.
 	if _, err := b.s.submit(context.WithoutCancel(b.ctx), dropPendingOp{b.id}); err != nil {
-		b.s.log.Warn("a dropped body waits for the next start", "error", err)
+		b.s.abandoned.add(b.id) // the keeper tries again, and so does the next start
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"pillarbox/appliance/store/blob"
@@ -14,9 +15,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 	return errors.Join(s.sweepOld(ctx), s.sweepGone(ctx))
 }
 
-// sweepGone clears away what somebody removed.
+// sweepGone clears away what somebody removed, and what nobody delivered.
 func (s *Store) sweepGone(ctx context.Context) error {
-	return inOrder(ctx, s.sweepMailboxes, s.sweepAccounts, s.sweepBodies)
+	return inOrder(ctx, s.sweepAbandoned, s.sweepMailboxes, s.sweepAccounts, s.sweepBodies)
 }
 
 // sweepOld clears away what is kept for a time only.
@@ -24,13 +25,31 @@ func (s *Store) sweepOld(ctx context.Context) error {
 	return inOrder(ctx, s.sweepDocs, s.sweepExpunged, s.sweepLogs)
 }
 
+// inOrder takes all the steps: a damaged record must not keep what else there
+// is to clear away on the disk for ever.
 func inOrder(ctx context.Context, steps ...func(context.Context) error) error {
+	var failed error
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return err
+			failed = errors.Join(failed, err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return failed
+}
+
+// eachAccount does the same for every account.
+func (s *Store) eachAccount(ctx context.Context, fn func(AccountID) error) error {
+	var failed error
+	err := s.Accounts(ctx, func(id AccountID, _ Quota) error {
+		if err := fn(id); err != nil {
+			failed = errors.Join(failed, err)
+		}
+		return ctx.Err()
+	})
+	return errors.Join(failed, err)
 }
 
 // keys collects up to n keys of a prefix.
@@ -48,15 +67,44 @@ func (s *Store) keys(prefix []byte, n int) ([][]byte, error) {
 	return out, err
 }
 
-// sweepPending drops bodies whose session did not live to deliver them: at
-// start, all there are.
-func (s *Store) sweepPending(ctx context.Context) error {
+// abandoned are bodies nobody will deliver whose rows are still there: those a
+// start finds, whose sessions did not live, and those whose session could not
+// drop them, as on a full disk.
+type abandoned struct {
+	mu  sync.Mutex
+	ids []BlobID
+}
+
+func (a *abandoned) add(ids ...BlobID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ids = append(a.ids, ids...)
+}
+
+func (a *abandoned) take() []BlobID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ids := a.ids
+	a.ids = nil
+	return ids
+}
+
+// findAbandoned notes the bodies that were being spooled when the store was
+// last open. It runs before anybody can spool.
+func (s *Store) findAbandoned() error {
 	rows, err := s.keys([]byte{tablePending}, 1<<20)
-	if err != nil {
-		return err
-	}
 	for _, k := range rows {
-		if _, err := s.submit(ctx, dropPendingOp{BlobID(id64(k, 0))}); err != nil {
+		s.abandoned.add(BlobID(id64(k, 0)))
+	}
+	return err
+}
+
+// sweepAbandoned drops them. Those it cannot drop wait for the next time.
+func (s *Store) sweepAbandoned(ctx context.Context) error {
+	ids := s.abandoned.take()
+	for i, id := range ids {
+		if _, err := s.submit(ctx, dropPendingOp{id}); err != nil {
+			s.abandoned.add(ids[i:]...)
 			return err
 		}
 	}
@@ -77,26 +125,32 @@ func (s *Store) sweepMailboxes(ctx context.Context) error {
 }
 
 func (s *Store) purgeMailboxes(ctx context.Context, boxes [][]byte) error {
+	var failed error
 	for _, b := range boxes {
-		id := MailboxID(id64(b, 0))
-		for {
-			rows, err := s.keys(key(tableEntry, uint64(id)), sweepPart)
-			if err != nil {
-				return err
-			}
-			o := purgeOp{Mailbox: id, Keep: s.o.UndeleteFor > 0, At: s.now()}
-			for _, r := range rows {
-				o.UIDs = append(o.UIDs, UID(tail32(r)))
-			}
-			if _, err := s.submit(ctx, o); err != nil {
-				return err
-			}
-			if len(rows) == 0 {
-				break
-			}
+		if err := s.purgeMailbox(ctx, MailboxID(id64(b, 0))); err != nil {
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
+}
+
+func (s *Store) purgeMailbox(ctx context.Context, id MailboxID) error {
+	for {
+		rows, err := s.keys(key(tableEntry, uint64(id)), sweepPart)
+		if err != nil {
+			return err
+		}
+		o := purgeOp{Mailbox: id, Keep: s.o.UndeleteFor > 0, At: s.now()}
+		for _, r := range rows {
+			o.UIDs = append(o.UIDs, UID(tail32(r)))
+		}
+		if _, err := s.submit(ctx, o); err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+	}
 }
 
 // purgeOp clears messages of a deleted mailbox away; without UIDs it ends the mailbox.
@@ -196,10 +250,12 @@ func (o dropRowsOp) apply(st *stage) (any, error) {
 // sweepExpunged drops expunged messages whose time to be restored is over.
 func (s *Store) sweepExpunged(ctx context.Context) error {
 	before := s.now().Add(-max(0, s.o.UndeleteFor)).Unix()
-	return s.Accounts(ctx, func(id AccountID, _ Quota) error { return s.dropExpunged(ctx, id, before) })
+	return s.eachAccount(ctx, func(id AccountID) error { return s.dropExpunged(ctx, id, before) })
 }
 
 // dropExpunged drops an account's expunged messages that went before a second.
+// One that cannot be read goes as well; its body stays until a repair finds
+// that nobody refers to it.
 func (s *Store) dropExpunged(ctx context.Context, id AccountID, before int64) error {
 	for {
 		var o dropExpungedOp
@@ -211,7 +267,7 @@ func (s *Store) dropExpunged(ctx context.Context, id AccountID, before int64) er
 				}
 				x, err := decodeExpunged(val)
 				if err != nil {
-					return damaged("expunged message", id, err)
+					s.log.Error("dropped unread", "error", damaged("expunged message", id, err))
 				}
 				o.Items = append(o.Items, expungedItem{append([]byte{}, k...), x.Blob})
 				return nil
@@ -228,7 +284,7 @@ func (s *Store) dropExpunged(ctx context.Context, id AccountID, before int64) er
 
 type expungedItem struct {
 	Key  []byte
-	Blob BlobID
+	Blob BlobID // 0 where the row cannot be read
 }
 
 // dropExpungedOp forgets expunged messages for good.
@@ -244,7 +300,9 @@ func (o dropExpungedOp) apply(st *stage) (any, error) {
 			continue // restored meanwhile
 		}
 		st.del(it.Key)
-		st.unref(it.Blob, keyRefExpunged(it.Blob, it.Key))
+		if it.Blob != 0 {
+			st.unref(it.Blob, keyRefExpunged(it.Blob, it.Key))
+		}
 	}
 	return nil, nil
 }
@@ -299,7 +357,7 @@ func (o dropDocsOp) apply(st *stage) (any, error) {
 // sweepLogs cuts the old end off the change logs.
 func (s *Store) sweepLogs(ctx context.Context) error {
 	before := s.now().Add(-s.o.ChangesFor)
-	return s.Accounts(ctx, func(id AccountID, _ Quota) error {
+	return s.eachAccount(ctx, func(id AccountID) error {
 		for {
 			o := cutLogOp{Account: id}
 			v := s.view()
