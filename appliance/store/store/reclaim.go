@@ -97,7 +97,11 @@ func (s *Store) spaceKeeper(ctx context.Context) error {
 	now := s.now()
 	garbage := s.garbage.Load()
 	night := now.Hour() == reclaimHour && garbage >= reclaimNightly
-	if s.room(spaceGrows) == nil {
+	short, err := s.short()
+	if err != nil {
+		return err
+	}
+	if !short {
 		if garbage < reclaimAnyTime && !night {
 			return nil
 		}
@@ -114,7 +118,10 @@ func (s *Store) spaceKeeper(ctx context.Context) error {
 	}
 	// Mail that people threw away is worth less than mail they are yet to
 	// get: the oldest of it goes before its time.
-	for s.room(spaceGrows) != nil {
+	for {
+		if short, err := s.short(); err != nil || !short {
+			return err
+		}
 		dropped, err := s.dropOldest(ctx)
 		if err != nil || !dropped {
 			return err
@@ -126,7 +133,16 @@ func (s *Store) spaceKeeper(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+}
+
+// short tells whether there is no room for mail. A disk that does not say how
+// full it is is not short: nobody's mail is dropped for that.
+func (s *Store) short() (bool, error) {
+	err := s.room(spaceGrows)
+	if errors.Is(err, ErrNoSpace) {
+		return true, nil
+	}
+	return false, err
 }
 
 // dropOldest drops the oldest quarter, by time, of what is restorable.
