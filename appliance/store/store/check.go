@@ -415,17 +415,44 @@ func (c *checker) expungedRows() error {
 	})
 }
 
+// logRows sees that each account's log is whole from its floor on: where a row
+// is missing or cannot be read, the log begins anew behind it, and whoever asks
+// for changes before reads all anew instead of missing some.
 func (c *checker) logRows() error {
-	return c.each([]byte{tableLog}, false, func(k, val []byte) error {
-		where := fmt.Sprintf("change %d of account %d", id64(k, 1), id64(k, 0))
-		if _, err := decodeLog(val); err != nil {
-			return c.unreadable(where, err)
+	last := map[AccountID]ModSeq{}
+	for id, a := range c.accounts {
+		last[id] = a.rec.LogFloor
+	}
+	err := c.each([]byte{tableLog}, false, func(k, val []byte) error {
+		id, seq := AccountID(id64(k, 0)), ModSeq(id64(k, 1))
+		where := fmt.Sprintf("change %d of account %d", seq, id)
+		a := c.accounts[id]
+		if a == nil || seq <= a.rec.LogFloor {
+			return nil // about to be cleared away
 		}
-		if a := c.accounts[AccountID(id64(k, 0))]; a != nil && ModSeq(id64(k, 1)) > a.rec.ModSeq {
-			c.problem(recountOp{Account: AccountID(id64(k, 0))}, where, "is beyond the account's mod-sequence %d", a.rec.ModSeq)
+		if _, err := decodeLog(val); errors.Is(err, ErrNewerStore) {
+			return err
+		} else if err != nil {
+			c.problem(mendLogOp{id, seq}, where, "cannot be read: %v", err)
 		}
+		if seq > a.rec.ModSeq {
+			c.problem(recountOp{Account: id}, where, "is beyond the account's mod-sequence %d", a.rec.ModSeq)
+		}
+		if seq != last[id]+1 {
+			c.problem(mendLogOp{id, seq - 1}, where, "the change before it is missing")
+		}
+		last[id] = seq
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for id, a := range c.accounts {
+		if last[id] < a.rec.ModSeq {
+			c.problem(mendLogOp{id, a.rec.ModSeq}, fmt.Sprintf("change %d of account %d", a.rec.ModSeq, id), "is missing")
+		}
+	}
+	return nil
 }
 
 func (c *checker) threadRows() error {

@@ -91,6 +91,16 @@ func TestRepair(t *testing.T) {
 		}, false},
 		{"name gone", func(st *stage, _ Receipt, a AccountID) { st.del(keyName(a, "Trash")) }, false},
 		{"queue time gone", func(st *stage, _ Receipt, _ AccountID) { st.del(keyDue(time.Unix(1000, 0), 1)) }, false},
+		{"change gone", func(st *stage, _ Receipt, a AccountID) { st.del(keyLog(a, 2)) }, false},
+		{"last change gone", func(st *stage, r Receipt, a AccountID) { st.del(keyLog(a, r.Placed[0].ModSeq)) }, false},
+		{"change spoilt", func(st *stage, _ Receipt, a AccountID) { st.put(keyLog(a, 2), []byte{recordVersion, 0xff}) }, false},
+		{"mod-sequence of a mailbox", func(st *stage, r Receipt, _ AccountID) {
+			m, err := st.mailbox(r.Placed[0].Mailbox)
+			if err != nil {
+				panic(err)
+			}
+			m.HighestModSeq += 10
+		}, false},
 		{"index of nobody", func(st *stage, _ Receipt, _ AccountID) { st.put(key(tableIndex, 99, 1), []byte("row")) }, false},
 		{"chunk spoilt", func(st *stage, r Receipt, _ AccountID) { spoil(st, keyChunk(r.Blob, 1)) }, true},
 		{"chunk gone", func(st *stage, r Receipt, _ AccountID) { st.del(keyChunk(r.Blob, 1)) }, true},
@@ -140,6 +150,65 @@ func TestRepair(t *testing.T) {
 }
 
 // One bad body is the matter of those who read its bad part, of nobody else.
+// What cannot be cleared away, being damaged, does not keep the rest on the disk.
+func TestDamageDoesNotStopTheKeeper(t *testing.T) {
+	ctx := context.Background()
+	clock := newClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	s, err := Open(ctx, t.TempDir(), Options{Small: true, Now: clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 2 {
+		acct := newAccount(t, s)
+		var box MailboxID
+		for i := range 2 {
+			box = deliver(t, s, message(i, 3000), Placement{Account: acct}).Placed[0].Mailbox
+		}
+		if _, _, err := s.Expunge(ctx, box, []UID{1, 2}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var old MailboxID
+	for i, name := range []string{"Older", "Old"} { // removed with a message in it
+		old = deliver(t, s, message(5+i, 3000), Placement{Account: 1, Name: name}).Placed[0].Mailbox
+		if err := s.DeleteMailbox(ctx, 1, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expunged, err := s.keys([]byte{tableExpunged}, 10)
+	if err != nil || len(expunged) != 4 {
+		t.Fatalf("%d expunged, %v", len(expunged), err)
+	}
+	damage(t, s, func(st *stage) {
+		spoilt := []byte{recordVersion, 0xff}
+		st.put(expunged[0], spoilt)
+		st.put(keyLog(1, 1), spoilt)
+		st.put(keyDoomedMailbox(old-1), spoilt)
+	})
+	clock.add(100 * 24 * time.Hour)
+	if err := s.Sweep(ctx); err == nil {
+		t.Error("the damage was not told")
+	}
+	for table, want := range map[byte]int{tableExpunged: 1, tableDoomedMailbox: 1, tableBlob: 3} {
+		if rows, err := s.keys([]byte{table}, 100); err != nil || len(rows) != want {
+			t.Errorf("table %x has %d rows, want %d (%v)", table, len(rows), want, err)
+		}
+	}
+	if rows, err := s.keys(key(tableLog, 2), 100); err != nil || len(rows) != 0 {
+		t.Errorf("the other account's log has %d rows (%v)", len(rows), err)
+	}
+	if _, err := s.Check(ctx, CheckOptions{Repair: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(ctx); err == nil {
+		t.Error("the damage was not told")
+	}
+	if rows, err := s.keys([]byte{tableBlob}, 100); err != nil || len(rows) != 2 {
+		t.Errorf("%d bodies after the repair, want 2 (%v)", len(rows), err)
+	}
+}
+
 func TestDamageIsContained(t *testing.T) {
 	ctx := context.Background()
 	s, err := Open(ctx, t.TempDir(), Options{Small: true})

@@ -166,6 +166,7 @@ func (o recountOp) account(st *stage) error {
 		return err
 	}
 	a.Quota.Bytes, a.Quota.Messages = 0, 0
+	seq := a.ModSeq
 	for _, id := range a.names {
 		m, err := st.peekMailbox(id)
 		if err != nil {
@@ -185,10 +186,14 @@ func (o recountOp) account(st *stage) error {
 	if err != nil {
 		return err
 	}
-	return st.scanKeys(key(tableLog, uint64(o.Account)), func(k []byte) error {
+	err = st.scanKeys(key(tableLog, uint64(o.Account)), func(k []byte) error {
 		a.ModSeq = max(a.ModSeq, ModSeq(id64(k, 1)))
 		return nil
 	})
+	if a.ModSeq > seq {
+		a.LogFloor = a.ModSeq // nobody knows whether the log has all up to there
+	}
+	return err
 }
 
 func (o recountOp) store(st *stage) error {
@@ -313,6 +318,26 @@ func (s *stage) forgetNames(id AccountID) error {
 	}
 	a.names, a.uses, a.owned = nil, nil, false
 	return nil
+}
+
+// mendLogOp has an account's change log begin behind a mod-sequence. Rows before
+// it are cleared away when they have become old.
+type mendLogOp struct {
+	Account AccountID
+	ModSeq  ModSeq
+}
+
+func (o mendLogOp) apply(st *stage) (any, error) {
+	a, err := st.account(o.Account)
+	if err == ErrNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.LogFloor = max(a.LogFloor, o.ModSeq)
+	st.del(keyLog(o.Account, o.ModSeq))
+	return nil, nil
 }
 
 // mendIndexOp has the full-text index of an account that is gone cleared away.
