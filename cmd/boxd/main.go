@@ -52,6 +52,9 @@ func announced() []mdns.Service {
 	return []mdns.Service{{Type: "_submissions._tcp", Port: 465}, {Type: "_imaps._tcp", Port: 993}, {Type: "_pop3s._tcp", Port: 995}}
 }
 
+// exitUsage is the exit code for a wrong command line, which package flag uses too.
+const exitUsage = 2
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "boxd:", err)
@@ -76,7 +79,8 @@ func run() error {
 		return nil
 	}
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q: flags only", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "boxd: %q: flags only\n", flag.Arg(0))
+		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, os.Interrupt)
 	defer stop()

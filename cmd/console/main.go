@@ -21,6 +21,9 @@ import (
 	"pillarbox/appliance/version"
 )
 
+// exitUsage is the exit code for a wrong command line, which package flag uses too.
+const exitUsage = 2
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "console:", err)
@@ -46,7 +49,8 @@ func run() error {
 		return nil
 	}
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q: flags only", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "console: %q: flags only\n", flag.Arg(0))
+		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	defer stop()

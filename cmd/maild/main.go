@@ -26,6 +26,9 @@ const devPortOffset = 20000
 // errRestart ends the process for the supervisor to start it anew.
 var errRestart = errors.New("started anew to put a restored store in place")
 
+// exitUsage is the exit code for a wrong command line, which package flag uses too.
+const exitUsage = 2
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "maild:", err)
@@ -44,7 +47,7 @@ func run() error {
 	dev := flag.Bool("dev", false, "run on a developer's machine: all files below --data, ports from 20000 on 127.0.0.1")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "Usage: maild [flags]\n\nServes mail. Ends in order on SIGTERM and SIGINT.\nExit codes: 0 after a signal, 1 after a failure, 2 for wrong flags.\n\n")
+		fmt.Fprint(flag.CommandLine.Output(), "Usage: maild [flags]\n\nServes mail. Ends in order on SIGTERM and SIGINT.\nExit codes: 0 after a signal, 1 after a failure, 2 for wrong flags.\nEnvironment: GOMEMLIMIT bounds the heap; half of the machine's memory where unset.\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -53,13 +56,15 @@ func run() error {
 		return nil
 	}
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q: flags only", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "maild: %q: flags only\n", flag.Arg(0))
+		os.Exit(exitUsage)
 	}
 	given := map[string]bool{}
 	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if *dev {
 		if !given["data"] {
-			return errors.New("--dev needs --data")
+			fmt.Fprintln(os.Stderr, "maild: --dev needs --data")
+			os.Exit(exitUsage)
 		}
 		forDevelopment(&cfg, given)
 	} else {
@@ -81,6 +86,9 @@ func run() error {
 	d, err := maild.Open(ctx, cfg)
 	if err != nil {
 		return err
+	}
+	if *dev && !d.SetupDone() {
+		fmt.Fprintf(os.Stderr, "maild: there is no mailbox yet: mailctl --socket %s setup HOSTNAME DOMAIN ADDRESS makes the first one\n", cfg.Socket)
 	}
 	return d.Run(ctx)
 }

@@ -29,6 +29,9 @@ import (
 // release is the release being worked on; a tag of git says more.
 const release = "0.1.0"
 
+// exitUsage is the exit code for a wrong command line, which package flag uses too.
+const exitUsage = 2
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "mkimage:", err)
@@ -46,7 +49,7 @@ func run() error {
 	noZst := flag.Bool("no-zst", false, "do not make the compressed image")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "Usage: mkimage [flags]\n\nBuilds pillarbox-VERSION.img, .img.zst and SHA256SUMS.\nBoards: %s\n\n", strings.Join(board.Names(*root), ", "))
+		fmt.Fprintf(flag.CommandLine.Output(), "Usage: mkimage [flags]\n\nBuilds pillarbox-VERSION.img, .img.zst and SHA256SUMS.\nBoards: %s\nExit codes: 0 done, 1 after a failure, 2 for wrong flags.\nEnvironment: SOURCE_DATE_EPOCH is the time of what is built, in place of the last commit's.\n\n", strings.Join(board.Names(*root), ", "))
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -55,7 +58,8 @@ func run() error {
 		return nil
 	}
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q: flags only", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "mkimage: %q: flags only\n", flag.Arg(0))
+		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -157,6 +157,9 @@ func (d *Daemon) assemble(options store.Options) {
 	})
 }
 
+// SetupDone reports whether the box has its name, a domain and an administrator.
+func (d *Daemon) SetupDone() bool { return d.people.SetupDone() }
+
 func (d *Daemon) hostname() string {
 	if h := d.people.Current().Hostname; h != "" {
 		return h
