@@ -38,27 +38,10 @@ func (m *model) healthList() *list {
 			items = append(items, item{label: T("Watchdog"), detail: w.Identity})
 		}
 		for _, r := range s.Readings {
-			items = append(items, item{r.Name, reading(r), func() tea.Cmd { return m.openText(m.graph(r)) }})
+			items = append(items, item{r.Name, r.Text(), func() tea.Cmd { return m.openText(m.graph(r)) }})
 		}
 		return items, nil
 	}}
-}
-
-// reading is a value with its unit.
-func reading(r healthapi.Reading) string {
-	switch r.Kind {
-	case healthapi.Temperature:
-		return fmt.Sprintf("%.0f C", r.Value)
-	case healthapi.Fan:
-		return fmt.Sprintf("%.0f rpm", r.Value)
-	case healthapi.Voltage:
-		return fmt.Sprintf("%.2f V", r.Value)
-	case healthapi.Percent:
-		return fmt.Sprintf("%.0f %%", r.Value)
-	case healthapi.Octets:
-		return octets(int64(r.Value))
-	}
-	return fmt.Sprintf("%.4g", r.Value)
 }
 
 const (
@@ -70,7 +53,7 @@ const (
 func (m *model) graph(r healthapi.Reading) *text {
 	T := m.c.T
 	return &text{title: r.Name, behind: true, load: func(ctx context.Context) ([]string, error) {
-		lines := []string{reading(r), ""}
+		lines := []string{r.Text(), ""}
 		for _, span := range []struct{ name, title string }{{healthapi.SpanDay, T("The last day")}, {healthapi.SpanMonth, T("The last month")}} {
 			points, err := m.health.History(ctx, r.ID, span.name)
 			if err != nil {

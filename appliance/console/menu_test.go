@@ -300,7 +300,7 @@ func TestHealthOnTheConsole(t *testing.T) {
 	d, _, _ := menuDrive(t)
 	d.unlock()
 	d.choose("Health")
-	d.wants("! A fan is slow.", "processor", "45 C")
+	d.wants("! A fan is slow.", "processor", "45 °C")
 	d.keys("enter")
 	d.wants("What to do:", "Clean it.")
 	d.keys("esc", "down", "enter")

@@ -30,7 +30,7 @@ func TestReport(t *testing.T) {
 			"Der Netzstrom ist ausgefallen; die Box läuft von der Batterie der USV. Etwa 21 Minuten bleiben. Stellen Sie den Netzstrom wieder her, oder lassen Sie die Box abschalten."},
 		{"What it does is not done now. It is started again by itself when it ends.", "Was er tut, geschieht jetzt nicht. Er startet von selbst neu, wenn er endet."},
 		{"What it does is not done now. Nobody translated this. Warm the room.", "Was er tut, geschieht jetzt nicht. Nobody translated this. Heizen Sie den Raum."},
-		{"It is too hot: Air inlet has 90 °C, the limit is 75 °C.", "Es ist zu heiß: Air inlet hat 90 °C, the limit is 75 °C."},
+		{"It is too hot: Air inlet has 90 °C, the limit is 75 °C.", "Es ist zu heiß: Air inlet hat 90 °C, die Grenze ist 75 °C."},
 		{"network on eth0: no DHCP server answers; the address 192.0.2.5 must be given up in 7 minutes",
 			"Netzwerk an eth0: Kein DHCP-Server antwortet; die Adresse 192.0.2.5 muss in 7 Minuten aufgegeben werden"},
 		{"network on eth0: another device on the network, 02:00:00:00:00:01, has the address 192.0.2.5 as well: give one of the two another address",

@@ -30,9 +30,9 @@ import (
 const mailOwner = 1000
 
 // ports are the TCP ports of what the box serves: SMTP; submission, IMAP and POP3;
-// and the web, which is for administration alone.
+// and the web and the metrics, which are for administration alone.
 func ports() firewall.Config {
-	return firewall.Config{Servers: []uint16{25}, People: []uint16{465, 587, 143, 993, 110, 995}, Administration: []uint16{80, 443}}
+	return firewall.Config{Servers: []uint16{25}, People: []uint16{465, 587, 143, 993, 110, 995}, Administration: []uint16{80, 443, healthapi.MetricsPort}}
 }
 
 // wall is the firewall before the ports.

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 
@@ -38,6 +37,7 @@ func run() error {
 	socket := flag.String("socket", healthapi.Socket, "`socket` to serve on")
 	smtp := flag.String("smtp", "127.0.0.1:25", "`address` of the mail server that takes alerts")
 	imap := flag.String("imap", "127.0.0.1:143", "`address` of the IMAP server that has to greet")
+	metrics := flag.String("metrics", fmt.Sprintf(":%d", healthapi.MetricsPort), "`address` to serve metrics on, where the settings say so")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), "Usage: healthd [flags]\n\nWatches the machine, tells the owner, feeds the watchdog. Ends on SIGTERM.\nExit codes: 0 after SIGTERM, 1 after a failure, 2 for wrong flags.\n\n")
@@ -56,7 +56,7 @@ func run() error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	m, err := health.New(health.Config{
-		Root: "/", State: *state, Data: *data, SMTP: *smtp, IMAP: *imap, Log: log,
+		Root: "/", State: *state, Data: *data, SMTP: *smtp, IMAP: *imap, MetricsAddress: *metrics, Log: log,
 		Init: initapi.NewClient(initapi.Socket), Box: boxapi.NewClient(boxapi.Socket), Mail: mailapi.NewClient(mailapi.Socket),
 	})
 	if err != nil {
@@ -66,21 +66,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	metrics := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, err := m.Status(r.Context())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		if err := health.WriteMetrics(w, s); err != nil {
-			log.Debug("metrics were not taken", "error", err)
-		}
-	})
 	served := make(chan error, 1)
 	go func() {
 		defer stop() // init starts another one where nobody can ask this one
-		served <- wire.Serve(ctx, l, healthapi.Handler(m, metrics), log)
+		served <- wire.Serve(ctx, l, healthapi.Handler(m, m.Metrics()), log)
 	}()
 	err = m.Run(ctx)
 	stop()

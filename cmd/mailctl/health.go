@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"strconv"
 	"strings"
@@ -11,8 +13,13 @@ import (
 )
 
 func health(ctx context.Context, c *ctl, args []string) error {
-	if len(args) > 0 && args[0] == "settings" {
-		return healthSettings(ctx, c, args[1:])
+	if len(args) > 0 {
+		switch args[0] {
+		case "settings":
+			return healthSettings(ctx, c, args[1:])
+		case "test":
+			return healthTest(ctx, c, args[1:])
+		}
 	}
 	var all bool
 	if _, err := c.flags("health", args, func(fs *flag.FlagSet) {
@@ -46,7 +53,7 @@ func health(ctx context.Context, c *ctl, args []string) error {
 				row(t, "watchdog", w.Identity, "fed "+stamp(w.Fed))
 			}
 			for _, r := range s.Readings {
-				row(t, r.Kind, r.Name, r.Value)
+				row(t, r.Kind, r.Name, r.Text())
 			}
 		}
 	})
@@ -71,8 +78,11 @@ func healthSettings(ctx context.Context, c *ctl, args []string) error {
 		if !ok {
 			return wrong("%q is not NAME=VALUE", arg)
 		}
-		switches := map[string]*bool{"mail": &s.NoMail, "weekly": &s.Weekly, "light": &s.Light, "speaker": &s.Speaker}
-		texts := map[string]*string{"webhook": &s.Webhook, "ups": &s.UPS, "syslog": &s.Syslog, "syslog-fingerprint": &s.SyslogFingerprint}
+		switches := map[string]*bool{"mail": &s.NoMail, "weekly": &s.Weekly, "light": &s.Light, "speaker": &s.Speaker, "metrics": &s.Metrics}
+		texts := map[string]*string{
+			"mail-to": &s.MailTo, "smart-host": &s.SmartHost, "smart-host-user": &s.SmartHostUser, "smart-host-password": &s.SmartHostPassword,
+			"webhook": &s.Webhook, "ups": &s.UPS, "syslog": &s.Syslog, "syslog-fingerprint": &s.SyslogFingerprint,
+		}
 		switch on, err := strconv.ParseBool(value); {
 		case texts[name] != nil:
 			*texts[name] = value
@@ -91,12 +101,43 @@ func healthSettings(ctx context.Context, c *ctl, args []string) error {
 	}
 	return c.show(s, func(t *tabwriter.Writer) {
 		row(t, "mail", !s.NoMail)
+		row(t, "mail-to", s.MailTo)
+		row(t, "smart-host", s.SmartHost)
+		row(t, "smart-host-user", s.SmartHostUser)
+		row(t, "smart-host-password", map[bool]string{true: "(set)"}[s.SmartHostPasswordSet])
 		row(t, "weekly", s.Weekly)
 		row(t, "webhook", s.Webhook)
 		row(t, "light", s.Light)
 		row(t, "speaker", s.Speaker)
+		row(t, "metrics", s.Metrics)
 		row(t, "ups", s.UPS)
 		row(t, "syslog", s.Syslog)
 		row(t, "syslog-fingerprint", s.SyslogFingerprint)
 	})
+}
+
+// healthTest has the box tell by each way it is set to, and shows what came of it.
+func healthTest(ctx context.Context, c *ctl, args []string) error {
+	if _, err := c.flags("health test", args, none, 0); err != nil {
+		return err
+	}
+	told, err := c.health.Test(ctx)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, t := range told {
+		if t.Error != "" {
+			failed = errFound
+		}
+	}
+	err = c.show(told, func(t *tabwriter.Writer) {
+		if len(told) == 0 {
+			row(t, "nobody is told of anything")
+		}
+		for _, way := range told {
+			row(t, way.Way, cmp.Or(way.Error, "sent"))
+		}
+	})
+	return errors.Join(err, failed)
 }

@@ -33,6 +33,13 @@ func (f *fakeHealth) SetSettings(_ context.Context, s healthapi.Settings) (*heal
 	return &s, nil
 }
 
+func (f *fakeHealth) Test(context.Context) ([]healthapi.Told, error) {
+	if f.kept.Webhook == "" {
+		return []healthapi.Told{{Way: "mail"}}, nil
+	}
+	return []healthapi.Told{{Way: "mail"}, {Way: "webhook", Error: "webhook answers 404"}}, nil
+}
+
 type fakeInit struct {
 	initapi.Service
 	asked initapi.LogQuery
@@ -65,6 +72,9 @@ func TestHealthSettingsAndLog(t *testing.T) {
 		{"health settings light=maybe", 2, "neither", healthapi.Settings{Light: true}},
 		{"health settings colour=red", 2, "colour", healthapi.Settings{Light: true}},
 		{"health settings light", 2, "NAME=VALUE", healthapi.Settings{Light: true}},
+		{"health test", 0, "sent", healthapi.Settings{Light: true}},
+		{"health settings metrics=true webhook=https://h", 0, "https://h", healthapi.Settings{Light: true, Metrics: true, Webhook: "https://h"}},
+		{"health test", 3, "webhook answers 404", healthapi.Settings{Light: true, Metrics: true, Webhook: "https://h"}},
 	} {
 		if code, out := run(tt.line); code != tt.code || !strings.Contains(out, tt.out) || h.kept != tt.kept {
 			t.Errorf("%s: %d %q, kept %+v", tt.line, code, out, h.kept)

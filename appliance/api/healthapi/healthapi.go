@@ -20,6 +20,10 @@ import (
 // Socket is where healthd listens on the box.
 const Socket = "/run/healthd.sock"
 
+// MetricsPort is where /metrics is served as well, in plain HTTP and to those
+// alone who may manage the box, where the settings say so.
+const MetricsPort = 9100
+
 // CrashFolder is where healthd keeps what kernels that died left behind, below
 // the state volume.
 const CrashFolder = "health/crash"
@@ -62,6 +66,7 @@ type Settings struct {
 	Weekly  bool   `json:"weekly,omitempty"`  // a mail each Monday though all is well
 	Light   bool   `json:"light,omitempty"`   // the server's identify light burns while something is bad
 	Speaker bool   `json:"speaker,omitempty"` // the PC speaker sounds when something becomes bad
+	Metrics bool   `json:"metrics,omitempty"` // served on MetricsPort
 	UPS     string `json:"ups,omitempty"`     // NAME@HOST of a NUT server; empty: none
 	// Syslog is where the logs of all services go: tls://, tcp:// or udp://
 	// HOST:PORT; empty: nowhere. SyslogFingerprint, in hexadecimal digits, is

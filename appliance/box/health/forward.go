@@ -33,21 +33,24 @@ func (m *Monitor) forward(ctx context.Context) {
 				all.Go(func() { m.feed(session, sender) })
 			}
 		}
-		m.awaitSyslogChange(ctx, s)
+		m.awaitChange(ctx, m.syslogChanged, func(now healthapi.Settings) bool {
+			return now.Syslog != s.Syslog || now.SyslogFingerprint != s.SyslogFingerprint
+		})
 		m.setSender(nil)
 		cancel()
 		all.Wait()
 	}
 }
 
-// awaitSyslogChange waits until the settings of the log's server are not those of s.
-func (m *Monitor) awaitSyslogChange(ctx context.Context, s healthapi.Settings) {
+// awaitChange waits until the settings differ from what is in force, by what
+// differs says of them.
+func (m *Monitor) awaitChange(ctx context.Context, changed <-chan struct{}, differs func(healthapi.Settings) bool) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.changed:
-			if now := m.present(); now.Syslog != s.Syslog || now.SyslogFingerprint != s.SyslogFingerprint {
+		case <-changed:
+			if differs(m.present()) {
 				return
 			}
 		}

@@ -398,6 +398,65 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// walledBox lets itself be managed from one network.
+type walledBox struct {
+	boxapi.Service
+	from string
+}
+
+func (b walledBox) Firewall(context.Context) (*boxapi.Firewall, error) {
+	return &boxapi.Firewall{Administration: []string{b.from}}, nil
+}
+
+func TestMetricsAreForTheNeighbourhood(t *testing.T) {
+	m := monitor(t, Config{Box: walledBox{from: "192.0.2.0/24"}})
+	for from, want := range map[string]int{
+		"192.0.2.7:1": http.StatusOK, "127.0.0.1:1": http.StatusOK, "[::ffff:192.0.2.7]:1": http.StatusOK,
+		"198.51.100.7:1": http.StatusForbidden, "[2001:db8::1]:1": http.StatusForbidden,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.RemoteAddr = from
+		w := httptest.NewRecorder()
+		m.near(m.Metrics()).ServeHTTP(w, r)
+		if w.Code != want || strings.Contains(w.Body.String(), "pillarbox_health_level 0") != (want == http.StatusOK) {
+			t.Errorf("%s: %d %s", from, w.Code, w.Body)
+		}
+	}
+}
+
+func TestMetricsOnRequest(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	m := monitor(t, Config{MetricsAddress: address})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { m.serveMetrics(ctx); close(done) }()
+	answers := func() bool {
+		r, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	}
+	for _, on := range []bool{false, true, false} {
+		if _, err := m.SetSettings(ctx, healthapi.Settings{Metrics: on}); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); answers() != on; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("metrics are not as asked for, %v", on)
+			}
+		}
+	}
+	cancel()
+	<-done
+}
+
 func TestSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "settings.json")
 	if s, err := loadSettings(path); err != nil || s != (healthapi.Settings{}) {

@@ -44,6 +44,8 @@ type Config struct {
 	SMTP  string // where alerts are handed in, host:port
 	IMAP  string // where people read their mail, host:port
 	Log   *slog.Logger
+	// MetricsAddress is where metrics are served, where they are.
+	MetricsAddress string
 	// ReadDrive asks a disk; drive.Read where nil.
 	ReadDrive func(sys, name string) (*drive.Health, error)
 	// TestDrive lets a disk test itself; drive.StartSelfTest where nil.
@@ -52,20 +54,20 @@ type Config struct {
 
 // Monitor reads, judges, remembers and tells. It is the healthapi.Service.
 type Monitor struct {
-	cfg         Config
-	dir         string
-	history     *History
-	messenger   *Messenger
-	watchdog    *Watchdog
-	daemons     *daemons
-	carriers    carriers
-	bmc         *management
-	mailProbe   mailProbe
-	kernel      kernel
-	changed     chan struct{} // settings are not what they were
-	weeklyTried time.Time
-	listsAsked  time.Time
-	powerOff    bool // has been asked for
+	cfg                           Config
+	dir                           string
+	history                       *History
+	messenger                     *Messenger
+	watchdog                      *Watchdog
+	daemons                       *daemons
+	carriers                      carriers
+	bmc                           *management
+	mailProbe                     mailProbe
+	kernel                        kernel
+	syslogChanged, metricsChanged chan struct{} // settings may not be what they were; capacity 1
+	weeklyTried                   time.Time
+	listsAsked                    time.Time
+	powerOff                      bool // has been asked for
 
 	mu          sync.Mutex
 	judge       *Judge
@@ -116,7 +118,7 @@ func New(cfg Config) (*Monitor, error) {
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{map[string]bool{}, map[string]*errorCount{}},
 		daemons: &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
-		groups:  map[string]*group{}, changed: make(chan struct{}, 1),
+		groups:  map[string]*group{}, syslogChanged: make(chan struct{}, 1), metricsChanged: make(chan struct{}, 1),
 	}
 	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
 	m.messenger = &Messenger{File: filepath.Join(dir, "waiting.json"), SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
@@ -151,6 +153,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { m.watchdog.Run(ctx) })
 	all.Go(func() { m.forward(ctx) })
+	all.Go(func() { m.serveMetrics(ctx) })
 	all.Go(func() {
 		if err := kmsg.Read(ctx, m.path("dev/kmsg"), func(r kmsg.Record) { m.kernel.take(time.Now(), r) }); err != nil {
 			m.cfg.Log.Warn("what the kernel complains of is not seen", "error", err)
@@ -318,7 +321,7 @@ func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return Format(healthapi.Count, float64(n)) + " " + many
+	return healthapi.Format(healthapi.Count, float64(n)) + " " + many
 }
 
 // step judges what was read last, remembers it and tells what changed.

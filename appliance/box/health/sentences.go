@@ -3,7 +3,6 @@ package health
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"pillarbox/appliance/api/healthapi"
 )
@@ -12,10 +11,17 @@ import (
 func describe(r healthapi.Reading, level healthapi.Level) finding {
 	f := finding{id: r.ID, level: level}
 	low := r.WatchLow != nil && r.Value <= *r.WatchLow || r.BadLow != nil && r.Value <= *r.BadLow
-	value := Format(r.Kind, r.Value)
+	value, limit := r.Text(), limitOf(r)
+	// say fills in the first sentence, or the second where a limit is known.
+	say := func(plain, limited string) string {
+		if limit == "" {
+			return fmt.Sprintf(plain, r.Name, value)
+		}
+		return fmt.Sprintf(limited, r.Name, value, limit)
+	}
 	switch r.Kind {
 	case healthapi.Temperature:
-		f.what = fmt.Sprintf("It is too hot: %s has %s%s.", r.Name, value, limitText(r))
+		f.what = say("It is too hot: %s has %s.", "It is too hot: %s has %s, the limit is %s.")
 		f.means = "Heat wears the parts out, and at the limit the machine slows down or stops."
 		f.do = "Let air pass around the box, look at the fans, remove dust, cool the room."
 		if low {
@@ -23,13 +29,13 @@ func describe(r healthapi.Reading, level healthapi.Level) finding {
 			f.means, f.do = "Water may form on the parts.", "Warm the room."
 		}
 	case healthapi.Fan:
-		f.what = fmt.Sprintf("A fan is too slow: %s turns at %s%s.", r.Name, value, limitText(r))
+		f.what = say("A fan is too slow: %s turns at %s.", "A fan is too slow: %s turns at %s, the limit is %s.")
 		f.means, f.do = "It may stop soon, and the box will get hot.", "Clean it, or replace it."
 	case healthapi.Voltage, healthapi.Current, healthapi.Power:
-		f.what = fmt.Sprintf("The supply is out of bounds: %s is at %s%s.", r.Name, value, limitText(r))
+		f.what = say("The supply is out of bounds: %s is at %s.", "The supply is out of bounds: %s is at %s, the limit is %s.")
 		f.means, f.do = "The power supply or the board may be failing.", "Look at the power supply; have a second one ready."
 	default:
-		f.what = fmt.Sprintf("%s: %s%s.", capital(r.Name), value, limitText(r))
+		f.what = capital(say("%s: %s.", "%s: %s, the limit is %s."))
 		f.means, f.do = meaningOf(r.ID)
 	}
 	return f
@@ -74,7 +80,9 @@ func meaningOf(id string) (means, do string) {
 	return "", ""
 }
 
-func limitText(r healthapi.Reading) string {
+// limitOf is the limit that a reading is beyond, for people; empty where it is
+// on its way back from there.
+func limitOf(r healthapi.Reading) string {
 	for _, l := range []struct {
 		limit *float64
 		low   bool
@@ -82,45 +90,9 @@ func limitText(r healthapi.Reading) string {
 		if l.limit == nil || !l.low && r.Value < *l.limit || l.low && r.Value > *l.limit {
 			continue
 		}
-		return ", the limit is " + Format(r.Kind, *l.limit)
+		return healthapi.Format(r.Kind, *l.limit)
 	}
 	return ""
-}
-
-// Format writes a value with its unit, for people.
-func Format(kind string, v float64) string {
-	switch kind {
-	case healthapi.Temperature:
-		return fmt.Sprintf("%.0f °C", v)
-	case healthapi.Fan:
-		return fmt.Sprintf("%.0f rpm", v)
-	case healthapi.Voltage:
-		return fmt.Sprintf("%.2f V", v)
-	case healthapi.Current:
-		return fmt.Sprintf("%.2f A", v)
-	case healthapi.Power:
-		return fmt.Sprintf("%.0f W", v)
-	case healthapi.Percent:
-		return fmt.Sprintf("%.0f %%", v)
-	case healthapi.Octets:
-		for _, u := range []struct {
-			size float64
-			name string
-		}{{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
-			if v >= u.size {
-				return fmt.Sprintf("%.1f %s", v/u.size, u.name)
-			}
-		}
-		return fmt.Sprintf("%.0f B", v)
-	case healthapi.Seconds:
-		if v > 0 && v < 10 {
-			return fmt.Sprintf("%.2gs", v)
-		}
-		return (time.Duration(v) * time.Second).Round(time.Second).String()
-	case healthapi.Load:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.0f", v)
 }
 
 func capital(s string) string {

@@ -115,9 +115,11 @@ func (m *Monitor) SetSettings(_ context.Context, s healthapi.Settings) (*healtha
 	m.mu.Lock()
 	m.settings = s
 	m.mu.Unlock()
-	select {
-	case m.changed <- struct{}{}:
-	default: // it is about to look anyway
+	for _, changed := range []chan struct{}{m.syslogChanged, m.metricsChanged} {
+		select {
+		case changed <- struct{}{}:
+		default: // it is about to look anyway
+		}
 	}
 	return told(s), nil
 }

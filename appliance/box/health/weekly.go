@@ -64,7 +64,7 @@ func weeklyText(host string, s *healthapi.Status) (subject, body string) {
 		switch {
 		case r.Kind == healthapi.Temperature, strings.HasPrefix(r.ID, "space/"), strings.HasSuffix(r.ID, "/wear"),
 			strings.HasPrefix(r.ID, "mail/"), r.ID == "ups/charge":
-			fmt.Fprintf(&b, "  %-50s %s\n", capital(r.Name), Format(r.Kind, r.Value))
+			fmt.Fprintf(&b, "  %-50s %s\n", capital(r.Name), r.Text())
 		}
 	}
 	return subject, b.String()
