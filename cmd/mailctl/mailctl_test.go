@@ -88,6 +88,10 @@ func TestCommands(t *testing.T) {
 		{"domain add example.net", "", 0, "", ""},
 		{"domain list", "", 0, "example.net", ""},
 		{"domain remove example.org", "", 1, "", "example.org"},
+		{"domain rename example.net example.org", "", 1, "", "example.org is one of the domains already"},
+		{"domain rename example.net example.com", "", 0, "", ""},
+		{"domain rename example.com example.net --keep", "", 0, "", ""},
+		{"domain remove example.com", "", 0, "", ""},
 		{"domain remove example.net", "", 0, "", ""},
 		{"alias add info@example.org ann@example.org", "", 0, "", ""},
 		{"alias set info@example.org bob@example.org", "", 0, "", ""},
@@ -181,15 +185,31 @@ func TestTransfers(t *testing.T) {
 	do(0, "0 messages imported, 2 were there already", "", "import", "ann@example.org", mbox)
 	do(1, "nobody@example.org", "", "import", "nobody@example.org", mbox)
 	do(1, "no such file", "", "import", "ann@example.org", filepath.Join(dir, "none"))
+	do(1, "import: lstat "+filepath.Join(dir, "none"), "", "import", "ann@example.org", filepath.Join(dir, "none"), "--format", "mbox")
+	do(2, `format "mbx" is none of`, "", "import", "ann@example.org", mbox, "--format", "mbx")
+	do(1, "not a usable mailbox name", "", "import", "ann@example.org", mbox, "--into", "a//b")
+	tree := filepath.Join(dir, "tree")
+	for name, text := range map[string]string{"Work": content, "Notes": "no mail"} {
+		if err := os.MkdirAll(tree, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(1, filepath.Join(tree, "Notes")+"  not an mbox", "", "import", "ann@example.org", tree, "--into", "Kept")
 	out := filepath.Join(dir, "out")
-	do(0, "2 messages written, 0 could not", "", "export", "ann@example.org", out, "--format", "eml")
+	do(0, "4 messages written, 0 could not", "", "export", "ann@example.org", out, "--format", "eml")
+	do(0, "2 messages written, 0 could not", "", "export", "ann@example.org", filepath.Join(dir, "o1"), "--mailbox", "Kept")
 	do(1, "not empty", "", "export", "ann@example.org", out)
-	do(1, "None", "", "export", "ann@example.org", filepath.Join(dir, "o2"), "--mailbox", "None")
+	do(1, `export: mailbox "None": store: not found`, "", "export", "ann@example.org", filepath.Join(dir, "o2"), "--mailbox", "None")
+	do(2, `format "zip" is none of`, "", "export", "ann@example.org", filepath.Join(dir, "o3"), "--format", "zip")
 	do(0, "SUBJECT", "", "expunged", "ann@example.org", "--since", "48h")
 	do(2, "--since", "", "undelete", "ann@example.org")
 	do(1, "no id", "", "undelete", "ann@example.org", "rubbish")
+	do(1, "1 are not among what can be brought back", "", "undelete", "ann@example.org", "5-5-5", "5-5-5")
 	do(0, "0 messages are back", "", "undelete", "ann@example.org", "--since", "2026-01-01")
 	do(2, "no time", "", "undelete", "ann@example.org", "--since", "yesterday-ish")
-	do(0, "", "", "reindex", "ann@example.org")
+	do(0, "in the background", "", "reindex", "ann@example.org")
 	do(1, "mailctl health", "", "health")
 }

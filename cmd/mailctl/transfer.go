@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -24,7 +25,10 @@ func importMail(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
-	f := transfer.Format(format)
+	f, err := transferFormat(format)
+	if err != nil {
+		return err
+	}
 	if f == "" {
 		if f, err = transfer.Detect(rest[1]); err != nil {
 			return err
@@ -42,22 +46,37 @@ func importMail(ctx context.Context, c *ctl, args []string) error {
 	if c.terminal {
 		fmt.Fprint(c.err, "\r\x1b[K")
 	}
-	if sendErr := <-sent; err == nil && sendErr != nil && !errors.Is(sendErr, io.ErrClosedPipe) {
-		err = sendErr
+	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, io.ErrClosedPipe) {
+		err = sendErr // what was wrong first
 	}
 	if err != nil {
 		return err
 	}
 	err = c.show(report, func(t *tabwriter.Writer) {
 		row(t, fmt.Sprintf("%d messages imported, %d were there already, %d failed", report.Imported, report.Skipped, report.Failed))
+		if report.Unmarked > 0 {
+			row(t, fmt.Sprintf("%d came without their keywords: there are too many, or they are too long", report.Unmarked))
+		}
 		for _, b := range report.Broken {
 			row(t, b.Where, b.Error)
 		}
 	})
-	if report.Stopped != "" {
-		return errors.Join(err, errors.New("ended early: "+report.Stopped+"; run it again to go on"))
+	switch {
+	case report.Stopped != "":
+		return errors.Join(err, errors.New("ended early: "+report.Stopped+"; what was imported stays, run it again to go on"))
+	case report.Failed > 0:
+		return errors.Join(err, fmt.Errorf("%d could not be imported", report.Failed))
 	}
 	return err
+}
+
+// transferFormat reads the option for the format, empty where it is not given.
+func transferFormat(name string) (transfer.Format, error) {
+	switch f := transfer.Format(name); f {
+	case "", transfer.Mbox, transfer.Maildir, transfer.EML:
+		return f, nil
+	}
+	return "", wrong("format %q is none of mbox, maildir and eml", name)
 }
 
 // bar shows progress with the rate and the time that is left, a few times a
@@ -90,16 +109,28 @@ func exportMail(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
+	f, err := transferFormat(format)
+	if err != nil {
+		return err
+	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(c.transfer.Export(ctx, rest[0], mailbox, w)) }()
+	sent := make(chan error, 1)
+	go func() {
+		err := c.transfer.Export(ctx, rest[0], mailbox, w)
+		w.CloseWithError(err)
+		sent <- err
+	}()
 	bar := c.bar()
 	ex := &transfer.Export{Progress: func(p transfer.Progress) {
 		if bar != nil {
 			bar(p.Bytes, p.Total)
 		}
 	}}
-	res, err := ex.Receive(ctx, r, rest[1], transfer.Format(format))
+	res, err := ex.Receive(ctx, r, rest[1], f)
 	_ = r.Close()
+	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, io.ErrClosedPipe) {
+		err = sendErr // what was wrong first
+	}
 	if c.terminal {
 		fmt.Fprint(c.err, "\r\x1b[K")
 	}
@@ -109,6 +140,9 @@ func exportMail(ctx context.Context, c *ctl, args []string) error {
 	fmt.Fprintf(c.out, "%d messages written, %d could not be read whole\n", res.Imported, res.Failed)
 	for _, b := range res.Broken {
 		fmt.Fprintf(c.out, "%s: %v\n", b.Where, b.Err)
+	}
+	if res.Failed > 0 {
+		return fmt.Errorf("%d messages are damaged in the store", res.Failed)
 	}
 	return nil
 }
@@ -177,6 +211,10 @@ func undelete(ctx context.Context, c *ctl, args []string) error {
 		return err
 	}
 	fmt.Fprintf(c.out, "%d messages are back\n", r.Messages)
+	slices.Sort(u.IDs)
+	if missing := len(slices.Compact(u.IDs)) - r.Messages; len(u.IDs) > 0 && missing > 0 {
+		return fmt.Errorf("%d are not among what can be brought back, see mailctl expunged", missing)
+	}
 	return nil
 }
 
@@ -185,5 +223,9 @@ func reindex(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.transfer.Reindex(ctx, rest[0])
+	if err := c.transfer.Reindex(ctx, rest[0]); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out, "the index is made anew in the background; until then searches read the mail itself")
+	return nil
 }

@@ -41,7 +41,8 @@ type Report struct {
 	Imported int64    `json:"imported"`
 	Skipped  int64    `json:"skipped"` // were there already, or empty
 	Failed   int64    `json:"failed"`
-	Broken   []Broken `json:"broken,omitempty"` // the first of those that failed
+	Unmarked int64    `json:"unmarked,omitempty"` // of those imported: without their keywords, which the mailbox could not take
+	Broken   []Broken `json:"broken,omitempty"`   // the first of those that failed
 	// Stopped says why the import ended early; empty: it did not.
 	Stopped string `json:"stopped,omitempty"`
 }

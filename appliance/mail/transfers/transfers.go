@@ -60,7 +60,7 @@ func (s *Service) Import(ctx context.Context, address string, o transferapi.Impo
 	if res == nil {
 		return nil, refusal(err)
 	}
-	out := &transferapi.Report{Imported: res.Imported, Skipped: res.Skipped, Failed: res.Failed}
+	out := &transferapi.Report{Imported: res.Imported, Skipped: res.Skipped, Failed: res.Failed, Unmarked: res.Unmarked}
 	for _, b := range res.Broken {
 		out.Broken = append(out.Broken, transferapi.Broken{Where: b.Where, Error: b.Err.Error()})
 	}
@@ -79,8 +79,14 @@ func refusal(err error) error {
 		return wire.Conflict("the storage limit of the mailbox is reached")
 	case errors.Is(err, store.ErrNoSpace):
 		return wire.Unavailable("the disk is full")
+	case errors.Is(err, store.ErrReadOnly), errors.Is(err, store.ErrClosed):
+		return wire.Unavailable("the mail store cannot be written to now")
 	case errors.Is(err, store.ErrNotFound):
 		return wire.NotFound("%v", err)
+	case errors.Is(err, store.ErrBadName):
+		return wire.Invalid("mailbox", "%v", err)
+	case errors.Is(err, store.ErrTooMany):
+		return wire.Conflict("%v", err)
 	case errors.Is(err, transfer.ErrStream):
 		return wire.Invalid("", "%v", err)
 	}

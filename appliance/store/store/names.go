@@ -23,6 +23,9 @@ const (
 	maxMailboxes = 4000
 )
 
+// CleanName gives a mailbox name as the store keeps it, see cleanName. ErrBadName.
+func CleanName(name string) (string, error) { return cleanName(name) }
+
 // cleanName brings a mailbox name into the form in which it is kept: Unicode
 // normal form C, so that one name is one mailbox whatever keyboard wrote it,
 // and INBOX in capitals (RFC 3501 section 5.1, RFC 5198). ErrBadName.

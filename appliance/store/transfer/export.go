@@ -74,6 +74,11 @@ func choose(ctx context.Context, st Reader, id store.AccountID, mailbox string) 
 	if err != nil {
 		return nil, err
 	}
+	if mailbox != "" {
+		if mailbox, err = store.CleanName(mailbox); err != nil {
+			return nil, err
+		}
+	}
 	for _, m := range boxes {
 		if !m.NonExistent && (mailbox == "" || m.Name == mailbox || strings.HasPrefix(m.Name, mailbox+"/")) {
 			chosen = append(chosen, m)

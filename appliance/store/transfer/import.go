@@ -46,6 +46,7 @@ type Import struct {
 // Progress is how far an import or export is.
 type Progress struct {
 	Imported, Skipped, Failed int64 // messages
+	Unmarked                  int64 // of those imported: without their keywords, which the mailbox could not take
 	Bytes, Total              int64 // of the source
 }
 
@@ -87,6 +88,13 @@ func (im *Import) Run(ctx context.Context, path string, f Format) (*Result, erro
 func (im *Import) from(ctx context.Context, src source) (*Result, error) {
 	r := &run{im: im, special: specialNames(), boxes: map[string]*box{}}
 	r.res.Total = src.size()
+	if im.Into != "" {
+		into, err := store.CleanName(im.Into)
+		if err != nil {
+			return nil, err
+		}
+		r.into = into + "/"
+	}
 	if err := r.loadMailboxes(ctx); err != nil {
 		return nil, err
 	}
@@ -105,6 +113,7 @@ type run struct {
 	im       *Import
 	res      Result
 	special  map[string]string
+	into     string          // before the name of each mailbox
 	boxes    map[string]*box // by folder of the source
 	existing []store.Mailbox
 
@@ -135,8 +144,8 @@ func (r *run) box(ctx context.Context, folder string) (*box, error) {
 		return b, nil
 	}
 	t := mapFolder(folder, r.special)
-	if r.im.Into != "" {
-		t = target{name: r.im.Into + "/" + t.name}
+	if r.into != "" {
+		t = target{name: r.into + t.name}
 	}
 	mbox, err := r.mailbox(ctx, t)
 	if err != nil {
@@ -182,6 +191,10 @@ func (r *run) mailbox(ctx context.Context, t target) (store.Mailbox, error) {
 func (r *run) message(ctx context.Context, m *Message) error {
 	r.res.Bytes = m.Read
 	b, err := r.box(ctx, m.Folder)
+	if errors.Is(err, store.ErrBadName) {
+		r.failed(m.Where, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -244,14 +257,19 @@ func (r *run) message(ctx context.Context, m *Message) error {
 }
 
 func (r *run) flush(ctx context.Context) error {
-	if len(r.batch) > 0 {
-		done, err := r.im.Store.DeliverAll(ctx, r.batch)
+	defer r.abort() // drops what was not delivered
+	for left := r.batch; len(left) > 0; {
+		done, err := r.im.Store.DeliverAll(ctx, left)
 		r.res.Imported += int64(len(done))
-		for _, d := range r.batch {
-			d.Body.Abort() // drops what was not delivered
-		}
-		r.batch, r.batchBytes = r.batch[:0], 0
+		left = left[len(done):]
 		if err != nil {
+			// A mailbox takes only so many keywords, and none that is too
+			// long: the message is worth more than they are.
+			if flags := &left[0].Placements[0].Flags; errors.Is(err, store.ErrTooMany) && len(flags.Keywords) > 0 {
+				r.res.Unmarked++
+				flags.Keywords = nil
+				continue
+			}
 			return err
 		}
 	}
@@ -262,7 +280,7 @@ func (r *run) abort() {
 	for _, d := range r.batch {
 		d.Body.Abort()
 	}
-	r.batch = nil
+	r.batch, r.batchBytes = r.batch[:0], 0
 }
 
 func (r *run) progress() error {

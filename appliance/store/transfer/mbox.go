@@ -19,9 +19,10 @@ import (
 // mboxSource is one mbox file or a tree of them. Thunderbird keeps the
 // children of folder F in a directory F.sbd beside it, and indexes in .msf files.
 type mboxSource struct {
-	root  string
-	files []string
-	total int64
+	root   string
+	files  []string
+	others []string // what may have been meant as mail, but is not in this format
+	total  int64
 }
 
 func openMbox(path string) (*mboxSource, error) {
@@ -30,18 +31,35 @@ func openMbox(path string) (*mboxSource, error) {
 		if err != nil {
 			return err
 		}
-		if !d.Type().IsRegular() || (p != path && !isMbox(p)) {
+		if !d.Type().IsRegular() {
 			return nil
 		}
 		st, err := d.Info()
 		if err != nil {
 			return err
 		}
+		if p != path && !isMbox(p) {
+			if st.Size() > 0 && !besideMbox(p) {
+				s.others = append(s.others, p)
+			}
+			return nil
+		}
 		s.files = append(s.files, p)
 		s.total += st.Size()
 		return nil
 	})
 	return s, err
+}
+
+// besideMbox knows what mail programs keep beside their mboxes: indexes, filter
+// rules, logs.
+func besideMbox(path string) bool {
+	name := strings.ToLower(filepath.Base(path))
+	switch filepath.Ext(name) {
+	case ".msf", ".dat", ".html", ".json", ".log", ".sqlite", ".plist", ".ini":
+		return true
+	}
+	return strings.HasPrefix(name, ".") || name == "table_of_contents"
 }
 
 func (s *mboxSource) size() int64 { return s.total }
@@ -69,6 +87,11 @@ func (s *mboxSource) folder(file string) string {
 }
 
 func (s *mboxSource) walk(ctx context.Context, message func(*Message) error, broken func(string, error) error) error {
+	for _, file := range s.others {
+		if err := broken(file, errNotMbox); err != nil {
+			return err
+		}
+	}
 	var before int64
 	for _, file := range s.files {
 		if err := ctx.Err(); err != nil {
@@ -88,6 +111,8 @@ func (s *mboxSource) walk(ctx context.Context, message func(*Message) error, bro
 	}
 	return nil
 }
+
+var errNotMbox = errors.New("not an mbox: does not begin with a From line")
 
 // sourceError is trouble with the source, as against with what is done with its messages.
 type sourceError struct{ err error }
@@ -185,7 +210,7 @@ func (m *mboxReader) next() (time.Time, error) {
 			if isSeparator(line) {
 				m.sep = bytes.Clone(line)
 			} else if len(bytes.TrimSpace(line)) > 0 {
-				return time.Time{}, errors.New("does not begin with a From line")
+				return time.Time{}, errNotMbox
 			}
 		}
 	}

@@ -122,7 +122,12 @@ func TestMboxTreeNamesFolders(t *testing.T) {
 		write(t, filepath.Join(dir, f), m)
 	}
 	write(t, filepath.Join(dir, "Work.msf"), "// <!-- an index -->")
-	msgs, _ := walkAll(t, dir)
+	write(t, filepath.Join(dir, "Empty"), "")
+	write(t, filepath.Join(dir, "Notes"), "no mail")
+	msgs, broken := walkAll(t, dir)
+	if want := []string{"Notes: " + errNotMbox.Error()}; !reflect.DeepEqual(broken, want) {
+		t.Errorf("broken %q, want %q", broken, want)
+	}
 	var folders []string
 	for _, m := range msgs {
 		folders = append(folders, m.Folder)

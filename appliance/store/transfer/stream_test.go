@@ -138,6 +138,41 @@ func TestBrokenMessagesAreTold(t *testing.T) {
 	}
 }
 
+// What one folder or message is marked with must not keep the others out.
+func TestOddNamesAndKeywords(t *testing.T) {
+	st := storetest.New(t)
+	id, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, strings.Repeat("ä", 126), "1.eml"), "Subject: too long a name\n\n")
+	write(t, filepath.Join(dir, "Sub", "0.eml"), "X-Keywords: "+strings.Repeat("k", 300)+"\n\n")
+	for i := range 120 { // two hundred are what a mailbox takes
+		write(t, filepath.Join(dir, "Sub", fmt.Sprintf("%d.eml", 1+i)), fmt.Sprintf("Subject: %d\nX-Keywords: a%d b%d\n\n", i, i, i))
+	}
+	im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: id, Into: "inbox"}
+	res, err := im.Run(t.Context(), dir, EML)
+	if err != nil || res.Imported != 121 || res.Failed != 1 || res.Unmarked != 21 || !errors.Is(res.Broken[0].Err, store.ErrBadName) {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if res, err := im.Run(t.Context(), dir, EML); err != nil || res.Imported != 0 || res.Skipped != 121 {
+		t.Errorf("a second run: %+v, %v", res, err)
+	}
+	box, err := st.MailboxByName(t.Context(), id, "INBOX/Sub")
+	if err != nil || box.Messages != 121 || len(box.Keywords) != 200 {
+		t.Errorf("%d messages, %d keywords, %v", box.Messages, len(box.Keywords), err)
+	}
+	im.Into = "a//b"
+	if res, err := im.Run(t.Context(), dir, EML); res != nil || !errors.Is(err, store.ErrBadName) {
+		t.Errorf("into a//b: %+v, %v", res, err)
+	}
+	var b bytes.Buffer
+	if err := SendMailboxes(t.Context(), &b, st, id, "Inbox/Sub"); err != nil {
+		t.Errorf("a name in other case: %v", err)
+	}
+}
+
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("input/output error") }
