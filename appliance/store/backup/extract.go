@@ -30,8 +30,8 @@ type Selection struct {
 // wants tells whether a mailbox is selected: with UID only the one named.
 func (s *Selection) wants(name string) bool {
 	box := s.Mailbox
-	if strings.EqualFold(box, "INBOX") {
-		box = "INBOX"
+	if clean, err := store.CleanName(box); err == nil {
+		box = clean
 	}
 	return box == "" || name == box || s.UID == 0 && strings.HasPrefix(name, box+"/")
 }

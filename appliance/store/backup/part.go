@@ -44,6 +44,12 @@ const (
 // back. What it has restored stays where it fails; running it again goes on.
 // ErrNotFound where the backup has no such account or mailbox.
 func RestorePart(ctx context.Context, st *store.Store, p Part, chain ...*Reader) (PartReport, error) {
+	if p.Under != "" {
+		var err error
+		if p.Under, err = store.CleanName(p.Under); err != nil {
+			return PartReport{}, err
+		}
+	}
 	r := restorer{Part: p, st: st, places: map[store.BlobID][]placement{}}
 	if err := r.plan(ctx, chain); err != nil {
 		return r.report, err

@@ -128,13 +128,13 @@ func TestPart(t *testing.T) {
 	other := storetest.New(t)
 	again, err := other.CreateAccount(ctx, store.Quota{LimitBytes: 1000}, nil)
 	w.must(err)
-	p = Part{Selection: Selection{Address: p.Address}, To: again, Under: "Restored"}
+	p = Part{Selection: Selection{Address: p.Address}, To: again, Under: "inbox/Restored"}
 	if got := part(t, other, p, file, file1); got.Restored != 29 {
 		t.Errorf("account: %+v", got)
 	}
 	got := mail(t, other, again)
 	for name, messages := range want {
-		if !slices.Equal(got["Restored/"+name], messages) {
+		if !slices.Equal(got["INBOX/Restored/"+name], messages) {
 			t.Errorf("%s came back otherwise than it was", name)
 		}
 	}
