@@ -81,7 +81,7 @@ func commands() []command {
 		{"passwd", "ADDRESS | admin", "give a person, or the administrator, a new password", passwd},
 		{"app-password", "list | add | remove", "further passwords of a person, each for one mail program", appPassword},
 		{"hash", "", "print a password's hash, for a provisioning file", hash},
-		{"domain", "list | add | remove", "hosted domains", domain},
+		{"domain", "list | add | rename | remove", "hosted domains", domain},
 		{"alias", "list | add | set | remove", "further addresses of people", alias},
 		{"group", "list | add | remove | join | leave", "addresses that stand for several people", group},
 		{"queue", "list | retry | drop", "mail on its way out", queue},
@@ -121,7 +121,7 @@ func forms() map[string][]string {
 			"user remove ADDRESS [--yes]",
 		},
 		"app-password": {"app-password list ADDRESS", "app-password add ADDRESS NAME", "app-password remove ADDRESS NAME"},
-		"domain":       {"domain list", "domain add DOMAIN", "domain remove DOMAIN"},
+		"domain":       {"domain list", "domain add DOMAIN", "domain rename DOMAIN NEW [--keep]", "domain remove DOMAIN"},
 		"alias":        {"alias list", "alias add ALIAS ADDRESS", "alias set ALIAS ADDRESS", "alias remove ALIAS"},
 		"group": {
 			"group list", "group add GROUP MEMBER ...", "group join GROUP MEMBER ...", "group leave GROUP MEMBER ...",

@@ -220,12 +220,17 @@ func hash(_ context.Context, c *ctl, args []string) error {
 }
 
 func domain(ctx context.Context, c *ctl, args []string) error {
-	words := map[string]int{"list": 0, "add": 1, "remove": 1}
+	var keep bool
+	words := map[string]int{"list": 0, "add": 1, "rename": 2, "remove": 1}
 	v, args, err := c.verb("domain", args, words)
 	if err != nil {
 		return err
 	}
-	rest, err := c.flags("domain "+v, args, none, words[v])
+	rest, err := c.flags("domain "+v, args, func(fs *flag.FlagSet) {
+		if v == "rename" {
+			fs.BoolVar(&keep, "keep", false, "keep the old domain, its addresses as aliases of the new ones")
+		}
+	}, words[v])
 	if err != nil {
 		return err
 	}
@@ -243,6 +248,9 @@ func domain(ctx context.Context, c *ctl, args []string) error {
 		})
 	case "add":
 		_, err := c.mail.AddDomain(ctx, mailapi.Domain{Name: rest[0]})
+		return err
+	case "rename":
+		_, err := c.mail.ChangeDomain(ctx, rest[0], mailapi.DomainChange{Name: rest[1], Keep: keep})
 		return err
 	case "remove":
 		return c.mail.RemoveDomain(ctx, rest[0])

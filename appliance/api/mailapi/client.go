@@ -54,6 +54,10 @@ func (c *Client) AddDomain(ctx context.Context, d Domain) (*Domain, error) {
 	return call[*Domain](ctx, c, http.MethodPost, "/v1/domains", d)
 }
 
+func (c *Client) ChangeDomain(ctx context.Context, name string, ch DomainChange) (*Domain, error) {
+	return call[*Domain](ctx, c, http.MethodPatch, under("domains", name), ch)
+}
+
 func (c *Client) RemoveDomain(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodDelete, under("domains", name), nil)
 }

@@ -20,6 +20,9 @@ func Handler(s Service) http.Handler {
 
 	handle("GET /v1/domains", func(r *http.Request) (any, error) { return s.Domains(r.Context()) })
 	handle("POST /v1/domains", take(func(r *http.Request, in Domain) (any, error) { return s.AddDomain(r.Context(), in) }))
+	handle("PATCH /v1/domains/{name}", take(func(r *http.Request, in DomainChange) (any, error) {
+		return s.ChangeDomain(r.Context(), r.PathValue("name"), in)
+	}))
 	handle("DELETE /v1/domains/{name}", func(r *http.Request) (any, error) {
 		return nil, s.RemoveDomain(r.Context(), r.PathValue("name"))
 	})

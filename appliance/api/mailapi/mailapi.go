@@ -6,6 +6,7 @@
 //	POST   /v1/setup                         Setup; once, conflict after that
 //	GET    /v1/domains                       []Domain
 //	POST   /v1/domains                       Domain
+//	PATCH  /v1/domains/{name}                DomainChange in, Domain out
 //	DELETE /v1/domains/{name}
 //	GET    /v1/users                         []User
 //	POST   /v1/users                         NewUser in, User out
@@ -63,6 +64,8 @@ type Service interface {
 
 	Domains(ctx context.Context) ([]Domain, error)
 	AddDomain(ctx context.Context, d Domain) (*Domain, error)
+	// ChangeDomain renames a domain with every address in it.
+	ChangeDomain(ctx context.Context, name string, c DomainChange) (*Domain, error)
 	// RemoveDomain is refused while addresses of the domain exist.
 	RemoveDomain(ctx context.Context, name string) error
 
@@ -213,6 +216,14 @@ type Domain struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created,omitzero"`
 	Users   int       `json:"users"` // only in answers
+}
+
+// DomainChange gives a domain another name.
+type DomainChange struct {
+	Name string `json:"name"`
+	// Keep leaves the old name among the domains, its addresses as aliases of
+	// the new ones.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // User is a person with a mailbox.

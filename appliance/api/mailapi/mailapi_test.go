@@ -47,6 +47,10 @@ func (f *fake) AddDomain(_ context.Context, d Domain) (*Domain, error) {
 	f.note("add domain ", d.Name)
 	return &d, nil
 }
+func (f *fake) ChangeDomain(_ context.Context, n string, c DomainChange) (*Domain, error) {
+	f.note("change domain ", n, " ", c)
+	return &Domain{Name: c.Name}, nil
+}
 func (f *fake) RemoveDomain(_ context.Context, n string) error {
 	f.note("remove domain ", n)
 	return nil
@@ -178,6 +182,7 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	asked(c.Setup(ctx, Setup{Hostname: "h"}), "setup h")
 	call(c.Domains(ctx))("domains", []Domain{{Name: "example.org"}})
 	asked(second(c.AddDomain(ctx, Domain{Name: "d"})), "add domain d")
+	asked(second(c.ChangeDomain(ctx, "d.example", DomainChange{"e.example", true})), "change domain d.example {e.example true}")
 	asked(c.RemoveDomain(ctx, "d.example"), "remove domain d.example")
 	call(c.Users(ctx))("users", []User{user})
 	call(c.User(ctx, user.Address))("user", &user)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"pillarbox/appliance/api/mailapi"
@@ -113,6 +114,82 @@ func TestDomains(t *testing.T) {
 	wantError(t, "not a name", d.RemoveDomain(ctx, "a b"), wire.CodeNotFound, "")
 	if err := d.RemoveDomain(ctx, "b\u00fccher.example"); err != nil || changed != 2 {
 		t.Errorf("got %v, changed %d", err, changed)
+	}
+}
+
+// TestRenameDomain checks what goes with a domain's name, in memory and after a
+// restart.
+func TestRenameDomain(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		d, st, c := provisioned(t)
+		ctx := t.Context()
+		_, err := d.ChangeDomain(ctx, "example.org", mailapi.DomainChange{Name: "no name"})
+		wantError(t, "bad name", err, wire.CodeInvalid, "name")
+		_, err = d.ChangeDomain(ctx, "example.org", mailapi.DomainChange{Name: "Example.NET"})
+		wantError(t, "name in use", err, wire.CodeConflict, "")
+		_, err = d.ChangeDomain(ctx, "example.com", mailapi.DomainChange{Name: "new.example"})
+		wantError(t, "not there", err, wire.CodeNotFound, "")
+		if _, err := d.AddAlias(ctx, mailapi.Alias{Address: "boss@example.org", Target: "boss@new.example"}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.ChangeDomain(ctx, "example.org", mailapi.DomainChange{Name: "new.example", Keep: keep})
+		wantError(t, "an alias to itself", err, wire.CodeConflict, "")
+		if err := d.RemoveAlias(ctx, "boss@example.org"); err != nil {
+			t.Fatal(err)
+		}
+
+		ann, bob := id(t, d, "ann@example.org"), id(t, d, "bob@example.org")
+		u, err := d.Authenticate(ctx, "ann@example.org", "river stone window", remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := 0
+		d.cfg.Changed = func() { changed++ }
+		got, err := d.ChangeDomain(ctx, "Example.org", mailapi.DomainChange{Name: "New.example", Keep: keep})
+		if err != nil || got.Name != "new.example" || changed != 1 {
+			t.Fatalf("got %+v, %v, changed %d", got, err, changed)
+		}
+		if !revoked(u) {
+			t.Error("the sessions go on")
+		}
+		for _, d := range []*Directory{d, open(t, st, c)} {
+			if u, err := d.Authenticate(ctx, "ann@new.example", "river stone window", remote); err != nil || u.Account != ann || u.Address != "ann@new.example" {
+				t.Errorf("login: %+v, %v", u, err)
+			}
+			if _, err := d.Authenticate(ctx, "ann@example.org", "river stone window", remote); !errors.Is(err, ErrBadCredentials) {
+				t.Errorf("login by the old address: %v", err)
+			}
+			for _, tt := range []struct {
+				addr string
+				want []store.AccountID
+			}{
+				{"ann@new.example", []store.AccountID{ann}},
+				{"info@new.example", []store.AccountID{ann}},
+				{"ann@example.net", []store.AccountID{ann}}, // an alias in another domain
+				{"all@new.example", []store.AccountID{ann, bob}},
+				{"staff@new.example", []store.AccountID{ann, bob}},
+				{"postmaster@new.example", []store.AccountID{ann}},
+			} {
+				if r, err := d.Resolve(ctx, tt.addr); err != nil || !slices.Equal(slices.Sorted(slices.Values(r.Mailboxes)), tt.want) {
+					t.Errorf("%s: %+v, %v", tt.addr, r, err)
+				}
+				name, domain, _ := strings.Cut(tt.addr, "@")
+				if r, err := d.Resolve(ctx, name+"@example.org"); err != nil || r.Hosted != keep ||
+					keep && domain == "new.example" && !slices.Equal(slices.Sorted(slices.Values(r.Mailboxes)), tt.want) {
+					t.Errorf("%s@example.org: %+v, %v", name, r, err)
+				}
+			}
+			want := []string{"example.net", "example.org", "new.example"}
+			if !keep {
+				want = slices.Delete(want, 1, 2)
+			}
+			if got := d.DomainNames(); !slices.Equal(got, want) {
+				t.Errorf("domains: %q", got)
+			}
+			if n := d.addressesIn("example.org"); !keep && n != 0 || keep && n != 5 {
+				t.Errorf("%d addresses have the old name", n)
+			}
+		}
 	}
 }
 
