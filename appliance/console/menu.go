@@ -41,14 +41,14 @@ func (m *model) menu() *list {
 		{T("Mailboxes and passwords"), "", func() tea.Cmd { return m.open(m.mailboxes()) }},
 		{T("Connecting mail programs"), "", func() tea.Cmd { return m.openText(m.connecting()) }},
 		{T("DNS records to set"), "", func() tea.Cmd { return m.openText(m.dns()) }},
-		{T("Network"), "", m.openNetwork},
-		{T("Test the network"), "", func() tea.Cmd { m.push(netTestScreen{}); return m.watchTests() }},
+		{T("Network"), "", func() tea.Cmd { return m.open(m.networkMenu()) }},
 		{T("Firewall"), "", m.openFirewall},
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
 		{T("What happened to a message"), "", m.openTrace},
 		{T("Certificate"), "", func() tea.Cmd { return m.openText(m.certificate()) }},
 		{T("Health"), "", func() tea.Cmd { return m.open(m.healthList()) }},
+		{T("Alerts"), "", func() tea.Cmd { return m.open(m.alerts()) }},
 		{T("Logs"), "", func() tea.Cmd { return m.open(m.logs()) }},
 		{T("Backup to a USB stick"), "", func() tea.Cmd { return m.open(m.backups()) }},
 		{T("Support bundle to a USB stick"), "", m.openSupport},
@@ -131,9 +131,6 @@ func (m *model) back(notice string) func() tea.Cmd {
 	return func() tea.Cmd {
 		m.pop(1)
 		m.notice = notice
-		if l, ok := m.top().(*list); ok {
-			return l.reload(m)
-		}
-		return nil
+		return m.reloadTop()
 	}
 }

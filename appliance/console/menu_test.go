@@ -114,11 +114,14 @@ func menuDrive(t *testing.T) (*drive, *fakeMail, *fakeBox) {
 	d := newDrive(t, &fake{state: State{Version: "0.1", Hostname: "mail.example.org", SetUp: true, Serving: true}})
 	mail := &fakeMail{password: "admin word", users: []mailapi.User{{Address: "ann@example.org", Name: "Ann", Messages: 3, Used: 12345}}}
 	box := &fakeBox{}
-	d.m.mail, d.m.box, d.m.init, d.m.health = mail, box, fakeInit{}, fakeHealth{}
+	d.m.mail, d.m.box, d.m.init, d.m.health = mail, box, fakeInit{}, &fakeHealth{}
 	return d, mail, box
 }
 
-type fakeHealth struct{ healthapi.Service }
+type fakeHealth struct {
+	healthapi.Service
+	settings healthapi.Settings
+}
 
 func (fakeHealth) Status(context.Context) (*healthapi.Status, error) {
 	return &healthapi.Status{Level: healthapi.Watch,
@@ -205,6 +208,7 @@ func TestNetworkOnTheConsole(t *testing.T) {
 	d, _, box := menuDrive(t)
 	d.unlock()
 	d.choose("Network")
+	d.choose("Addresses")
 	d.wants("automatic (DHCP)")
 	d.keys("down", "enter", "192.0.2.10", "enter")
 	d.expect("menu-network-wrong")
@@ -221,6 +225,19 @@ func TestNetworkOnTheConsole(t *testing.T) {
 	if n.Mode != boxapi.ModeStatic || n.Address != "192.0.2.10/24" || n.Gateway != "192.0.2.1" || len(n.DNS) != 2 {
 		t.Errorf("the network is %+v", n)
 	}
+}
+
+func TestTimeServersOnTheConsole(t *testing.T) {
+	d, _, box := menuDrive(t)
+	box.settings.Timezone = "Europe/Berlin"
+	d.unlock()
+	d.choose("Network")
+	d.choose("Time servers and search domains")
+	d.keys("ntp.example.org 192.0.2.1", "enter", "example.org", "enter", "enter")
+	if s := box.settings; !slices.Equal(s.NTP, []string{"ntp.example.org", "192.0.2.1"}) || !slices.Equal(s.Network.Search, []string{"example.org"}) || s.Timezone != "Europe/Berlin" {
+		t.Errorf("%+v", s)
+	}
+	d.wants("Test the network")
 }
 
 func TestFirewallOnTheConsole(t *testing.T) {

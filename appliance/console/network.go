@@ -11,6 +11,55 @@ import (
 	"pillarbox/appliance/config"
 )
 
+// networkMenu is one entry of the menu, which has to fit on 24 lines.
+func (m *model) networkMenu() *list {
+	T := m.c.T
+	return &list{title: T("Network"), items: []item{
+		{T("Addresses"), "", m.openNetwork},
+		{T("Test the network"), "", func() tea.Cmd { m.push(netTestScreen{}); return m.watchTests() }},
+		{T("Time servers and search domains"), "", m.openServers},
+	}}
+}
+
+// openServers asks for what cuts nobody off when it is wrong, and so is kept at
+// once.
+func (m *model) openServers() tea.Cmd {
+	return m.ask(func(ctx context.Context) then {
+		s, err := m.box.Settings(ctx)
+		return func() tea.Cmd {
+			if err != nil {
+				m.notice = m.c.T("That did not work: %s", err)
+				return nil
+			}
+			m.openForm(m.servers(*s))
+			return nil
+		}
+	})
+}
+
+func (m *model) servers(s boxapi.Settings) *form {
+	T := m.c.T
+	ntp := newField(field{
+		id: "ntp", label: T("Time servers"),
+		help: T("Names with spaces between; nts:// before each has them prove what they say. Empty: those of the network, or of the NTP pool."),
+	}, strings.Join(s.NTP, " "))
+	search := newField(field{
+		id: "network.search", label: T("Search domains"), help: T("Empty: those of the network."),
+	}, strings.Join(s.Network.Search, " "))
+	return &form{
+		title: T("Time servers and search domains"), button: T("Change it"), fields: []*field{ntp, search},
+		submit: func(ctx context.Context) error {
+			now, err := m.box.Settings(ctx)
+			if err != nil {
+				return err
+			}
+			now.NTP, now.Network.Search = strings.Fields(ntp.value()), strings.Fields(search.value())
+			_, err = m.box.SetSettings(ctx, *now)
+			return err
+		},
+	}
+}
+
 // openNetwork asks how the box gets its addresses.
 func (m *model) openNetwork() tea.Cmd {
 	return m.ask(func(ctx context.Context) then {
