@@ -66,8 +66,8 @@ func TestPartitionsAreAlignedAndApart(t *testing.T) {
 	if end+34 > table.Blocks {
 		t.Errorf("no room for the second table: %d of %d", end, table.Blocks)
 	}
-	other := Config{Board: &board.Board{Name: "test"}, Version: "1.1"}
-	if other.id("disk") == c.id("disk") || c.id("disk") != c.id("disk") {
+	other, same := Config{Board: &board.Board{Name: "test"}, Version: "1.1"}, c
+	if other.id("disk") == c.id("disk") || same.id("disk") != c.id("disk") {
 		t.Error("identifiers must follow the version")
 	}
 	if _, err := gpt.Read(bytes.NewReader(nil), 0); err == nil || err == io.EOF {

@@ -53,13 +53,13 @@ func TestAppPasswords(t *testing.T) {
 	// Uses are noted to the hour, and all of it is still there after a restart.
 	first := c.t
 	c.t = c.t.Add(30 * time.Minute)
-	own := login(d, phone)
+	login(d, phone)
 	list, err := open(t, st, c).AppPasswords(t.Context(), ann)
 	if err != nil || len(list) != 2 || list[0].Name != "Laptop" || !list[0].Used.IsZero() || list[1].Name != "Phone" || !list[1].Used.Equal(first) || list[1].Password != "" {
 		t.Errorf("listed %+v, %v", list, err)
 	}
 	c.t = c.t.Add(time.Hour)
-	own = login(d, phone)
+	own := login(d, phone)
 	if list, _ := d.AppPasswords(t.Context(), ann); !list[1].Used.Equal(c.t) {
 		t.Errorf("used last %v, want %v", list[1].Used, c.t)
 	}

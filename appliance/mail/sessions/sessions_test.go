@@ -109,7 +109,12 @@ func TestServe(t *testing.T) {
 
 func TestCounter(t *testing.T) {
 	var c Counter[string]
-	if !c.Enter("ann", 2) || !c.Enter("ann", 2) || c.Enter("ann", 2) || !c.Enter("bob", 2) {
+	for i, want := range []bool{true, true, false} {
+		if c.Enter("ann", 2) != want {
+			t.Errorf("ann enters for the %d. time: %v", i+1, !want)
+		}
+	}
+	if !c.Enter("bob", 2) {
 		t.Error("the limit is not two for each")
 	}
 	c.Leave("ann")
