@@ -40,7 +40,10 @@ func resolutions() []resolution {
 	return []resolution{{time.Minute, 2 * 24 * 60}, {time.Hour, 62 * 24}, {24 * time.Hour, 366}}
 }
 
-// maxSeries bounds the folder: 256 files of 95 kB.
+// maxSeries bounds the folder, to 256 files of 95 kB at a start and twice as many
+// before the next: disks, cards and sensors come and go, and the files of those
+// that went are the ones that were written longest ago. Their age is not asked
+// for: a clock that is wrong must not take the history away.
 const maxSeries = 256
 
 // History keeps the readings of a year. Points are kept in memory until Flush,
@@ -66,6 +69,9 @@ type series struct {
 // OpenHistory keeps its files in dir, which it makes.
 func OpenHistory(dir string) (*History, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	if err := keepNewest(dir, maxSeries); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	return &History{dir: dir, series: map[string]*series{}}, nil

@@ -73,6 +73,43 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// Sensors that came and went do not fill the state volume.
+func TestHistoryIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for round := range 3 {
+		h, err := OpenHistory(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for i := range maxSeries + 5 {
+			if h.Add(fmt.Sprintf("drive/%d-%d", round, i), now, 1) != nil {
+				refused++
+			}
+		}
+		if err := h.Flush(); err != nil || refused != 5 {
+			t.Errorf("%d refused, %v", refused, err)
+		}
+		for i := range maxSeries {
+			at := now.Add(time.Duration(round) * time.Hour)
+			if err := os.Chtimes(h.path(fmt.Sprintf("drive/%d-%d", round, i)), at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h, err := OpenHistory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != maxSeries {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	if _, err := h.Points("drive/2-0", healthapi.SpanYear, now); err != nil {
+		t.Errorf("the latest is gone: %v", err)
+	}
+}
+
 func TestDaysToFull(t *testing.T) {
 	line := func(n int, from, perHour float64) (p []healthapi.Point) {
 		begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
