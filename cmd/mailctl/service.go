@@ -207,7 +207,7 @@ func certificate(ctx context.Context, c *ctl, args []string) error {
 func check(ctx context.Context, c *ctl, args []string) error {
 	var r mailapi.CheckRequest
 	if _, err := c.flags("check", args, func(fs *flag.FlagSet) {
-		fs.BoolVar(&r.Bodies, "bodies", false, "read every body and compare its hash")
+		fs.BoolVar(&r.Bodies, "bodies", false, "read every body and compare its hash, and every row of the search indexes")
 		fs.BoolVar(&r.Repair, "repair", false, "mend what can be mended")
 	}, 0); err != nil {
 		return err

@@ -2,6 +2,7 @@ package indexer
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -119,11 +120,27 @@ func TestDamage(t *testing.T) {
 		hits := look()
 		return hits.Watermark == uint64(email) && len(hits.Sure) == 1
 	}
+	sound := func(deep bool) string {
+		t.Helper()
+		what, err := x.Check(ctx, id, deep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return what
+	}
 	if err := x.Update(ctx, id); err != nil || !found() {
 		t.Fatalf("%v: %+v", err, look())
 	}
+	if what := sound(true); what != "" {
+		t.Errorf("a sound index %s", what)
+	}
 	if err := st.IndexRows(id).Delete(ctx, []byte{0}); err != nil { // all but the manifest
 		t.Fatal(err)
+	}
+	for _, deep := range []bool{false, true} {
+		if what := sound(deep); !strings.HasPrefix(what, "cannot be read") {
+			t.Errorf("a damaged index %q", what)
+		}
 	}
 	for range 2 {
 		if hits := look(); hits.Watermark != 0 || len(hits.Sure)+len(hits.Maybe) > 0 {
@@ -202,4 +219,44 @@ func TestReindex(t *testing.T) {
 	if x.isStale(id) {
 		t.Error("an account that is gone is still to be indexed")
 	}
+}
+
+// TestCheckFindsWhatIsMissing: an index that says it has messages it lacks is
+// found out, since no search would find them.
+func TestCheckFindsWhatIsMissing(t *testing.T) {
+	ctx := t.Context()
+	st := storetest.New(t)
+	id, err := st.CreateAccount(ctx, store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := New(Config{Store: st})
+	want := func(want string) {
+		t.Helper()
+		if what, err := x.Check(ctx, id, true); err != nil || what != want {
+			t.Errorf("check: %q, %v, want %q", what, err, want)
+		}
+	}
+	want("")
+	first := deliver(t, st, id, "Subject: one\n\ntext\n")
+	want("")
+	i, err := x.index(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Apply(ctx, search.NewBatch(), uint64(first)); err != nil {
+		t.Fatal(err)
+	}
+	want("lacks 1 messages")
+	if err := i.Apply(ctx, search.NewBatch(), uint64(first)+5); err != nil {
+		t.Fatal(err)
+	}
+	want(fmt.Sprintf("is said to reach to message %d, there are %d", first+5, first))
+	if err := x.Reindex(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Update(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	want("")
 }

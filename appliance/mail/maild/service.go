@@ -3,6 +3,7 @@ package maild
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
@@ -134,7 +135,25 @@ func (s *service) Probe(ctx context.Context) (*mailapi.ProbeResult, error) {
 	return &r, nil
 }
 
-// Check verifies the store.
+// checkIndexes adds what is wrong with the full-text indexes. One that is, is
+// made anew in the background.
+func (s *service) checkIndexes(ctx context.Context, r mailapi.CheckRequest, out *mailapi.CheckReport) error {
+	return s.d.store.Accounts(ctx, func(id store.AccountID, _ store.Quota) error {
+		what, err := s.d.index.Check(ctx, id, r.Bodies)
+		if err != nil || what == "" {
+			return err
+		}
+		if r.Repair {
+			if err := s.d.index.Reindex(ctx, id); err != nil {
+				return err
+			}
+		}
+		out.Problems = append(out.Problems, mailapi.Problem{Where: fmt.Sprintf("full-text index of account %d", id), What: what, Repaired: r.Repair})
+		return nil
+	})
+}
+
+// Check verifies the store and the indexes of what is in it.
 func (s *service) Check(ctx context.Context, r mailapi.CheckRequest, progress func(mailapi.Progress)) (*mailapi.CheckReport, error) {
 	o := store.CheckOptions{Bodies: r.Bodies, Repair: r.Repair}
 	if progress != nil {
@@ -150,6 +169,9 @@ func (s *service) Check(ctx context.Context, r mailapi.CheckRequest, progress fu
 	}
 	for _, p := range report.Problems {
 		out.Problems = append(out.Problems, mailapi.Problem(p))
+	}
+	if err := s.checkIndexes(ctx, r, out); err != nil {
+		return nil, refusal(err)
 	}
 	if n := len(out.Problems); n > 0 {
 		s.d.events.add(mailapi.LevelAlert, "a check of the mail store found problems")

@@ -243,6 +243,9 @@ func TestDamageIsReported(t *testing.T) {
 	if err := x.Apply(t.Context(), b, 50); err != nil {
 		t.Fatal(err)
 	}
+	if upTo, ids, err := x.Check(t.Context(), true); err != nil || upTo != 50 || len(ids) != 50 || ids[0] != 1 {
+		t.Errorf("check: up to %d, %d documents, %v", upTo, len(ids), err)
+	}
 	for key, row := range rows.rows {
 		for _, broken := range [][]byte{nil, {}, {9}, {rowVersion, 7}, row[:len(row)-1], append(bytes.Clone(row[:len(row)/2]), bytes.Repeat([]byte{0xff}, len(row)/2)...)} {
 			if broken == nil {
@@ -251,6 +254,11 @@ func TestDamageIsReported(t *testing.T) {
 				rows.rows[key] = broken
 			}
 			y := newIndex(t, rows)
+			// Without a manifest an index is a new one.
+			upTo, _, err := y.Check(t.Context(), true)
+			if isNew := err == nil && upTo == 0 && broken == nil && key == string(manifestKey()); !isNew && !errors.Is(err, ErrDamaged) {
+				t.Errorf("check: %x broken to %x: %v", key, broken, err)
+			}
 			// A wrong answer is not to be had from here; a panic is.
 			if h, err := y.Search(t.Context(), "word1", AllFields); err != nil && !errors.Is(err, ErrDamaged) {
 				t.Errorf("%x broken to %x: %+v, %v", key, broken, h, err)
