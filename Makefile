@@ -62,12 +62,12 @@ bench: bench-store ## measure the store, and maild beside Postfix and Dovecot on
 	go build -o build/bin/ ./cmd/maild ./cmd/maild/bench
 	build/bin/bench
 
-CORPORA ?= $(abspath ../shared/corpora)
+CORPORA ?=
 
 .PHONY: bench-store
-bench-store: ## measure the store alone; CORPORA is a folder with *.tar.xz of real messages
+bench-store: host ## measure the store alone; CORPORA is a folder with *.tar.xz of real messages
 	go test -run '^$$' -bench 'Deliver|Encrypted' -benchtime 3000x -timeout 0 ./appliance/store/store
-	PILLARBOX_CORPORA=$(wildcard $(CORPORA)) go test -run '^$$' -bench 'Corpus|Huge|Mailbox|Search' -benchtime 1x -timeout 0 ./appliance/store/store
+	PILLARBOX_CORPORA=$(abspath $(CORPORA)) go test -run '^$$' -bench 'Corpus|Huge|Mailbox|Search' -benchtime 1x -timeout 0 ./appliance/store/store
 	go test -run '^$$' -bench Large -benchtime 10x -timeout 0 -v ./appliance/store/store
 	go test -run '^$$' -bench Deliver -benchtime 20000x -timeout 0 ./appliance/mail/indexer
 

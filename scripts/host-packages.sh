@@ -33,6 +33,7 @@ packages() {
 		offlineimap3
 		python3
 		swaks
+		xz-utils           # unpacks the messages of `make bench-store`
 	LIST
 }
 

@@ -128,7 +128,7 @@ func forms() map[string][]string {
 			"group remove GROUP",
 		},
 		"queue":  {"queue list", "queue retry ID", "queue drop ID"},
-		"health": {"health [--all]", "health settings [NAME=VALUE ...]"},
+		"health": {"health [--all]", "health settings [NAME=VALUE ...]", "health test"},
 	}
 }
 
