@@ -121,7 +121,7 @@ func settings(ctx context.Context, c *ctl, args []string) error {
 			row(t, "timezone", s.Timezone)
 			row(t, "smart_host", s.SmartHost)
 			row(t, "smart_host_user", s.SmartHostUser)
-			row(t, "smart_host_password", map[bool]string{true: "is set"}[s.SmartHostPasswordSet])
+			row(t, "smart_host_password", map[bool]string{true: "(set)"}[s.SmartHostPasswordSet])
 			row(t, "smart_host_any_certificate", s.SmartHostAnyCertificate)
 			row(t, "allow_plaintext_login", s.AllowPlaintextLogin)
 			row(t, "max_message_size", config.Size(s.MaxMessageSize))

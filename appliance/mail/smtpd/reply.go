@@ -84,6 +84,8 @@ func (c *conn) wording(code int, text string) (int, string) {
 		return 250, "2.1.0 Sender ok"
 	case c.verb == "RCPT" && code == 250:
 		return 250, "2.1.5 Recipient ok"
+	case c.verb == "NOOP" && code == 250:
+		return 250, "2.0.0 Ok"
 	case c.verb == "AUTH" && code == 235: // RFC 4954 section 4
 		return 235, "2.7.0 Authentication successful"
 	case c.verb == "AUTH" && code == 502: // without a mechanism
