@@ -13,6 +13,32 @@ import (
 // sensorFile is an input of hwmon, such as temp1_input.
 var sensorFile = regexp.MustCompile(`^(temp|fan|in|curr|power)(\d+)_(input|average)$`)
 
+// usual are limits for where a chip states none, by what it measures and not by
+// board: the sensors of a board that have neither limits nor a known place may
+// hang in the air, and a limit for them would only alarm people. Processors slow
+// themselves down from 95 to 105 °C on; memory is made for 85 °C.
+var usual = map[string]struct{ watch, bad float64 }{
+	"coretemp": {90, 100}, "k10temp": {90, 100}, "zenpower": {90, 100}, "via_cputemp": {90, 100},
+	"jc42": {85, 95}, "spd5118": {85, 95},
+}
+
+// fans remembers which fans have turned since healthd began.
+type fans map[string]bool
+
+// read gives a limit to fans without one that have turned: they must not stand
+// still. One that never turned may be a plug without a fan.
+func (f fans) read(readings []healthapi.Reading) {
+	for i := range readings {
+		switch r := &readings[i]; {
+		case r.Kind != healthapi.Fan || r.BadLow != nil || r.WatchLow != nil:
+		case r.Value > 0:
+			f[r.ID] = true
+		case f[r.ID]:
+			r.WatchLow = ptr(0.0)
+		}
+	}
+}
+
 // hwmon reads the sensors that drivers show under /sys/class/hwmon. Their
 // numbers change between starts: a sensor is known by its chip's place.
 func hwmon(sys string) []healthapi.Reading {
@@ -37,6 +63,9 @@ func hwmon(sys string) []healthapi.Reading {
 				continue
 			}
 			if r, ok := sensor(chip, m[1], m[2], m[3]); ok {
+				if u, known := usual[name]; known && r.Kind == healthapi.Temperature && r.WatchHigh == nil && r.BadHigh == nil {
+					r.WatchHigh, r.BadHigh = &u.watch, &u.bad
+				}
 				r.ID = "hwmon/" + place + "/" + m[1] + m[2]
 				r.Name = sensorName(name, line(filepath.Join(chip, m[1]+m[2]+"_label")), m[1], m[2])
 				all = append(all, r)
@@ -120,11 +149,11 @@ func sensorName(chip, label, kind, number string) string {
 		label = kind + number
 	}
 	switch chip {
-	case "coretemp", "k10temp", "zenpower":
+	case "coretemp", "k10temp", "zenpower", "via_cputemp":
 		return "processor " + label
 	case "drivetemp", "nvme":
 		return "disk " + label
-	case "jc42":
+	case "jc42", "spd5118":
 		return "memory " + label
 	case "acpitz", "pch_cannonlake", "pch_skylake":
 		return "board " + label

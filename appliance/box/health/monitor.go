@@ -54,20 +54,24 @@ type Config struct {
 
 // Monitor reads, judges, remembers and tells. It is the healthapi.Service.
 type Monitor struct {
-	cfg                           Config
-	dir                           string
-	history                       *History
-	messenger                     *Messenger
-	watchdog                      *Watchdog
-	daemons                       *daemons
-	carriers                      carriers
-	bmc                           *management
-	mailProbe                     mailProbe
-	kernel                        kernel
-	syslogChanged, metricsChanged chan struct{} // settings may not be what they were; capacity 1
-	weeklyTried                   time.Time
-	listsAsked                    time.Time
-	powerOff                      bool // has been asked for
+	cfg         Config
+	dir         string
+	history     *History
+	messenger   *Messenger
+	watchdog    *Watchdog
+	daemons     *daemons
+	carriers    carriers
+	fans        fans
+	bmc         *management
+	mailProbe   mailProbe
+	kernel      kernel
+	weeklyTried time.Time
+	listsAsked  time.Time
+	powerOff    bool // has been asked for
+
+	// Settings may not be what they were; capacity 1.
+	syslogChanged  chan struct{}
+	metricsChanged chan struct{}
 
 	mu          sync.Mutex
 	judge       *Judge
@@ -268,6 +272,7 @@ func (m *Monitor) ups(ctx context.Context, where string) ([]healthapi.Reading, [
 
 func (m *Monitor) sensors(_ context.Context, now time.Time) {
 	readings := hwmon(m.path("sys"))
+	m.fans.read(readings)
 	readings = append(readings, memoryErrors(m.path("sys"))...)
 	readings = append(readings, machine(m.path("proc"))...)
 	readings = append(readings, space("data", "mail", m.cfg.Data)...)

@@ -31,6 +31,10 @@ func describe(r healthapi.Reading, level healthapi.Level) finding {
 	case healthapi.Fan:
 		f.what = say("A fan is too slow: %s turns at %s.", "A fan is too slow: %s turns at %s, the limit is %s.")
 		f.means, f.do = "It may stop soon, and the box will get hot.", "Clean it, or replace it."
+		if r.Value == 0 {
+			f.what = fmt.Sprintf("A fan stands still: %s.", r.Name)
+			f.means = "The box will get hot."
+		}
 	case healthapi.Voltage, healthapi.Current, healthapi.Power:
 		f.what = say("The supply is out of bounds: %s is at %s.", "The supply is out of bounds: %s is at %s, the limit is %s.")
 		f.means, f.do = "The power supply or the board may be failing.", "Look at the power supply; have a second one ready."

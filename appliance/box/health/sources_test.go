@@ -77,6 +77,39 @@ func TestHwmon(t *testing.T) {
 	}
 }
 
+// What a chip does not state is known by what it measures; a board's sensor
+// that may hang in the air gets no limit.
+func TestUsualLimits(t *testing.T) {
+	sys := tree(t, map[string]string{
+		"class/hwmon/hwmon0/name": "k10temp", "class/hwmon/hwmon0/temp1_input": "101000", "class/hwmon/hwmon0/temp1_label": "Tctl",
+		"class/hwmon/hwmon1/name": "nct6775", "class/hwmon/hwmon1/temp3_input": "101000",
+	})
+	levels := map[string]healthapi.Level{}
+	for _, r := range hwmon(sys) {
+		levels[r.ID] = levelOf(r, healthapi.OK)
+	}
+	if len(levels) != 2 || levels["hwmon/k10temp/temp1"] != healthapi.Bad || levels["hwmon/nct6775/temp3"] != healthapi.OK {
+		t.Errorf("%v", levels)
+	}
+}
+
+func TestFanThatStops(t *testing.T) {
+	f := fans{}
+	for i, step := range []struct {
+		rpm  float64
+		want healthapi.Level
+	}{{0, healthapi.OK}, {900, healthapi.OK}, {0, healthapi.Watch}, {870, healthapi.OK}} {
+		r := []healthapi.Reading{{ID: "hwmon/x/fan1", Kind: healthapi.Fan, Name: "x fan1", Value: step.rpm}}
+		f.read(r)
+		if level := levelOf(r[0], healthapi.OK); level != step.want {
+			t.Errorf("step %d: %v", i, level)
+		}
+		if step.want == healthapi.Watch && describe(r[0], step.want).what != "A fan stands still: x fan1." {
+			t.Errorf("%+v", describe(r[0], step.want))
+		}
+	}
+}
+
 func TestMemoryErrors(t *testing.T) {
 	sys := tree(t, map[string]string{
 		"devices/system/edac/mc/mc0/ce_count":            "12",
