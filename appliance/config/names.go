@@ -52,6 +52,20 @@ func DomainName(s string) (string, error) {
 	return name, nil
 }
 
+// Shown is a domain or an address in normal form as people write it, its domain
+// in Unicode. Names that do not convert are shown as they are.
+func Shown(s string) string {
+	at := strings.LastIndexByte(s, '@') + 1
+	if !strings.Contains(s[at:], "xn--") {
+		return s
+	}
+	domain, err := idna.Display.ToUnicode(s[at:])
+	if err != nil {
+		return s
+	}
+	return s[:at] + domain
+}
+
 // asciiName checks a domain name of any number of labels (RFC 1123 section 2.1).
 func asciiName(s string) (string, error) {
 	name := strings.TrimSuffix(strings.TrimSpace(s), ".")

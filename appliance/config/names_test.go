@@ -75,6 +75,21 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"xn--bcher-kva.example":      "bücher.example",
+		"büro@xn--bcher-kva.example": "büro@bücher.example",
+		"xn--bcher-kva@example.org":  "xn--bcher-kva@example.org", // a local part is not a name
+		"example.org":                "example.org",
+		"xn--a.example":              "xn--a.example",
+		"":                           "",
+	} {
+		if got := Shown(in); got != want {
+			t.Errorf("%q is shown as %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for in, want := range map[string]Size{
 		"0": 0, "1048576": 1 << 20, "5GiB": 5 << 30, "5 gib": 5 << 30, "500MB": 5e8, "1.5KiB": 1536, "7B": 7, "2TiB": 2 << 40,

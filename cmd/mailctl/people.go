@@ -85,7 +85,7 @@ func user(ctx context.Context, c *ctl, args []string) error {
 		return c.show(list, func(t *tabwriter.Writer) {
 			row(t, "ADDRESS", "NAME", "MESSAGES", "USED", "LIMIT", "NOTES")
 			for _, u := range list {
-				row(t, u.Address, u.Name, u.Messages, size(u.Used), limit(u.Quota), notes(u))
+				row(t, config.Shown(u.Address), u.Name, u.Messages, size(u.Used), limit(u.Quota), notes(u))
 			}
 		})
 	case "add":
@@ -101,12 +101,12 @@ func user(ctx context.Context, c *ctl, args []string) error {
 			return err
 		}
 		return c.show(u, func(t *tabwriter.Writer) {
-			row(t, "address", u.Address)
+			row(t, "address", config.Shown(u.Address))
 			row(t, "name", u.Name)
 			row(t, "messages", u.Messages)
 			row(t, "used", size(u.Used))
 			row(t, "limit", limit(u.Quota))
-			row(t, "aliases", strings.Join(u.Aliases, ", "))
+			row(t, "aliases", shown(u.Aliases))
 			row(t, "notes", notes(*u))
 			row(t, "since", stamp(u.Created))
 		})
@@ -142,6 +142,15 @@ func user(ctx context.Context, c *ctl, args []string) error {
 		return c.mail.RemoveUser(ctx, u.Address)
 	}
 	return nil
+}
+
+// shown lists addresses as people write them.
+func shown(addresses []string) string {
+	list := make([]string, len(addresses))
+	for i, a := range addresses {
+		list[i] = config.Shown(a)
+	}
+	return strings.Join(list, ", ")
 }
 
 func notes(u mailapi.User) string {
@@ -243,7 +252,7 @@ func domain(ctx context.Context, c *ctl, args []string) error {
 		return c.show(list, func(t *tabwriter.Writer) {
 			row(t, "DOMAIN", "PEOPLE", "SINCE")
 			for _, d := range list {
-				row(t, d.Name, d.Users, stamp(d.Created))
+				row(t, config.Shown(d.Name), d.Users, stamp(d.Created))
 			}
 		})
 	case "add":
@@ -277,7 +286,7 @@ func alias(ctx context.Context, c *ctl, args []string) error {
 		return c.show(list, func(t *tabwriter.Writer) {
 			row(t, "ALIAS", "LEADS TO")
 			for _, a := range list {
-				row(t, a.Address, a.Target)
+				row(t, config.Shown(a.Address), config.Shown(a.Target))
 			}
 		})
 	case "add":
@@ -314,7 +323,7 @@ func group(ctx context.Context, c *ctl, args []string) error {
 		return c.show(list, func(t *tabwriter.Writer) {
 			row(t, "GROUP", "MEMBERS")
 			for _, g := range list {
-				row(t, g.Address, strings.Join(g.Members, ", "))
+				row(t, config.Shown(g.Address), shown(g.Members))
 			}
 		})
 	case "add":

@@ -40,18 +40,6 @@ func ParseDomain(s string) (string, error) {
 	return asciiDomain(a)
 }
 
-// DisplayDomain is the Unicode form of a domain in normal form, for people.
-// Names that do not convert are shown as they are.
-func DisplayDomain(domain string) string {
-	if !strings.Contains(domain, "xn--") {
-		return domain
-	}
-	if u, err := idna.Display.ToUnicode(domain); err == nil {
-		return u
-	}
-	return domain
-}
-
 // asciiDomain checks and lower-cases a domain of letters, digits and hyphens
 // (RFC 5321 section 4.1.2, "sub-domain").
 func asciiDomain(s string) (string, error) {
