@@ -115,6 +115,11 @@ func (c *checker) mail(m *Mail) {
 			c.problem("mail.max_message_size", err.Error())
 		}
 	}
+	if m.UndeleteDays != nil {
+		if err := UndeleteDays(*m.UndeleteDays); err != nil {
+			c.problem("mail.undelete_days", err.Error())
+		}
+	}
 }
 
 // Bounds of the size limit for messages. Below the lower one, mail with a
@@ -123,6 +128,18 @@ const (
 	minMessageSize = 1 << 20
 	maxMessageSize = 1 << 30
 )
+
+// maxUndeleteDays bounds how long deleted mail is kept: it takes the disk of
+// mail that people want.
+const maxUndeleteDays = 365
+
+// UndeleteDays checks for how many days deleted mail is to stay restorable.
+func UndeleteDays(n int) error {
+	if n < 0 || n > maxUndeleteDays {
+		return fmt.Errorf("must be a number of days between 0 and %d", maxUndeleteDays)
+	}
+	return nil
+}
 
 // MessageSize checks the limit for the size of a message.
 func MessageSize(s Size) error {

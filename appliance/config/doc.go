@@ -21,6 +21,7 @@
 //	smart_host = ""                 # "host:port", smart_host_user, smart_host_password
 //	allow_plaintext_login = false   # true only for tests
 //	max_message_size = "50MiB"
+//	undelete_days = 14              # for so long deleted mail can be brought back; 0: not at all
 //	encrypt_store = true            # of a new box: mail on the data disk is unreadable without the state volume
 //	[[domain]]
 //	name = "example.org"

@@ -55,6 +55,7 @@ type Mail struct {
 	SmartHostAnyCertificate bool `toml:"smart_host_any_certificate"`
 	AllowPlaintextLogin     bool `toml:"allow_plaintext_login"`
 	MaxMessageSize          Size `toml:"max_message_size"` // octets, 0: as it is
+	UndeleteDays            *int `toml:"undelete_days"`    // nil: as it is
 	// EncryptStore has the mail store made with a key of the box's own. It
 	// says nothing where there is a store.
 	EncryptStore bool `toml:"encrypt_store"`

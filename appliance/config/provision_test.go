@@ -28,6 +28,7 @@ smart_host_user = "box"
 smart_host_password = "x"
 allow_plaintext_login = true
 max_message_size = "50MiB"
+undelete_days = 0
 [[domain]]
 name = "example.org"
 [[domain]]
@@ -59,7 +60,7 @@ func TestParseProvision(t *testing.T) {
 			Network: Network{Mode: ModeStatic, Address: "192.0.2.5/24", Gateway: "192.0.2.1", DNS: []string{"192.0.2.53", "2001:db8::53"}},
 			NTP:     []string{"ntp.example.org"},
 		},
-		Mail:    &Mail{SmartHost: "relay.example.net:587", SmartHostUser: "box", SmartHostPassword: "x", AllowPlaintextLogin: true, MaxMessageSize: 50 << 20},
+		Mail:    &Mail{SmartHost: "relay.example.net:587", SmartHostUser: "box", SmartHostPassword: "x", AllowPlaintextLogin: true, MaxMessageSize: 50 << 20, UndeleteDays: new(int)},
 		Domains: []Domain{{"example.org"}, {"xn--bcher-kva.example"}},
 		Users: []User{
 			{Address: "ann@example.org", Name: "Ann", Password: "river stone window", Quota: 5 << 30, Admin: true,
@@ -105,6 +106,7 @@ func TestProblems(t *testing.T) {
 		{"smart host", "[mail]\nsmart_host = 'relay.example.net'\n", []string{"line 2: mail.smart_host must be a host and a port"}},
 		{"smart host login", "[mail]\nsmart_host = 'relay.example.net:25'\nsmart_host_user = 'x'\n", []string{"line 3: mail.smart_host_user and smart_host_password"}},
 		{"message size", "[mail]\nmax_message_size = '10KB'\n", []string{"line 2: mail.max_message_size must be between 1MiB and 1GiB"}},
+		{"undelete", "[mail]\nundelete_days = 400\n", []string{"line 2: mail.undelete_days must be a number of days between 0 and 365"}},
 		{"size", "[mail]\nmax_message_size = 'much'\n", []string{`line 2: mail.max_message_size must be a size such as "5GiB"`}},
 		{"domain", "[[domain]]\nname = 'example'\n[[domain]]\n", []string{"line 2: domain[1].name must be a domain", "line 3: domain[2].name is missing"}},
 		{"domain twice", domain + domain, []string{"line 4: domain[2].name is there twice"}},

@@ -125,6 +125,7 @@ func settings(ctx context.Context, c *ctl, args []string) error {
 			row(t, "smart_host_any_certificate", s.SmartHostAnyCertificate)
 			row(t, "allow_plaintext_login", s.AllowPlaintextLogin)
 			row(t, "max_message_size", config.Size(s.MaxMessageSize))
+			row(t, "undelete_days", s.UndeleteDays)
 		})
 	}
 	ch, err := change(rest)
@@ -164,6 +165,12 @@ func change(words []string) (ch mailapi.SettingsChange, err error) {
 			ch.SmartHostAnyCertificate = &b
 		case "allow_plaintext_login":
 			ch.AllowPlaintextLogin = &b
+		case "undelete_days":
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return ch, fmt.Errorf("undelete_days must be a number")
+			}
+			ch.UndeleteDays = &n
 		case "max_message_size":
 			n, err := config.ParseSize(value)
 			if err != nil {

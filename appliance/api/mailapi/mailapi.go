@@ -325,6 +325,7 @@ type Settings struct {
 	SmartHostAnyCertificate bool   `json:"smart_host_any_certificate"`
 	AllowPlaintextLogin     bool   `json:"allow_plaintext_login"`
 	MaxMessageSize          int64  `json:"max_message_size"`
+	UndeleteDays            int    `json:"undelete_days"` // for so long deleted mail can be brought back, 0: not at all
 }
 
 // SettingsChange changes what is not nil. An empty SmartHost clears its login.
@@ -337,6 +338,7 @@ type SettingsChange struct {
 	SmartHostAnyCertificate *bool   `json:"smart_host_any_certificate,omitempty"`
 	AllowPlaintextLogin     *bool   `json:"allow_plaintext_login,omitempty"`
 	MaxMessageSize          *int64  `json:"max_message_size,omitempty"`
+	UndeleteDays            *int    `json:"undelete_days,omitempty"`
 }
 
 // AdminLogin is the administrator's password as somebody typed it.

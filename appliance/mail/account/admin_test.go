@@ -270,7 +270,7 @@ func TestSettings(t *testing.T) {
 	changed := 0
 	d.cfg.Changed = func() { changed++ }
 	p := func(s string) *string { return &s }
-	small, yes := int64(1), true
+	small, yes, below := int64(1), true, -1
 	for field, ch := range map[string]mailapi.SettingsChange{
 		"hostname":            {Hostname: p("")},
 		"timezone":            {Timezone: p("Moon")},
@@ -278,6 +278,7 @@ func TestSettings(t *testing.T) {
 		"smart_host_user":     {SmartHostUser: p("box")},
 		"smart_host_password": {SmartHost: p("relay.example.net:587"), SmartHostUser: p("box")},
 		"max_message_size":    {MaxMessageSize: &small},
+		"undelete_days":       {UndeleteDays: &below},
 	} {
 		_, err := d.ChangeSettings(ctx, ch)
 		wantError(t, field, err, wire.CodeInvalid, field)

@@ -135,6 +135,7 @@ func (d *Directory) provisionSettings(ctx context.Context, p *config.Provision) 
 		if m.MaxMessageSize != 0 {
 			s.MaxMessageSize = int64(m.MaxMessageSize)
 		}
+		set(m.UndeleteDays, &s.UndeleteDays)
 		s.AllowPlaintextLogin = m.AllowPlaintextLogin
 		s.SmartHost, s.SmartHostUser, s.SmartHostPassword = m.SmartHost, m.SmartHostUser, m.SmartHostPassword
 		s.SmartHostAnyCertificate = m.SmartHostAnyCertificate

@@ -14,6 +14,9 @@ import (
 // providers take, so that mail from there does not fail here.
 const defaultMaxMessage = 50 << 20
 
+// defaultUndeleteDays covers a holiday.
+const defaultUndeleteDays = 14
+
 // Settings are what an administrator decides about the mail service.
 type Settings struct {
 	Hostname                string // "" until the box is set up
@@ -24,9 +27,12 @@ type Settings struct {
 	SmartHostAnyCertificate bool   `json:",omitempty"`
 	AllowPlaintextLogin     bool   `json:",omitempty"`
 	MaxMessageSize          int64  // octets
+	UndeleteDays            int    // for so long deleted mail can be brought back, 0: not at all
 }
 
-func defaultSettings() Settings { return Settings{MaxMessageSize: defaultMaxMessage} }
+func defaultSettings() Settings {
+	return Settings{MaxMessageSize: defaultMaxMessage, UndeleteDays: defaultUndeleteDays}
+}
 
 // Current gives the settings in force, for the parts that act on them.
 func (d *Directory) Current() Settings {
@@ -49,7 +55,7 @@ func (d *Directory) Settings(ctx context.Context) (*mailapi.Settings, error) {
 		Hostname: s.Hostname, Timezone: s.Timezone,
 		SmartHost: s.SmartHost, SmartHostUser: s.SmartHostUser, SmartHostPasswordSet: s.SmartHostPassword != "",
 		SmartHostAnyCertificate: s.SmartHostAnyCertificate,
-		AllowPlaintextLogin:     s.AllowPlaintextLogin, MaxMessageSize: s.MaxMessageSize,
+		AllowPlaintextLogin:     s.AllowPlaintextLogin, MaxMessageSize: s.MaxMessageSize, UndeleteDays: s.UndeleteDays,
 	}, nil
 }
 
@@ -101,6 +107,7 @@ func (s Settings) with(c mailapi.SettingsChange) (Settings, error) {
 	set(c.SmartHostAnyCertificate, &s.SmartHostAnyCertificate)
 	set(c.AllowPlaintextLogin, &s.AllowPlaintextLogin)
 	set(c.MaxMessageSize, &s.MaxMessageSize)
+	set(c.UndeleteDays, &s.UndeleteDays)
 	switch {
 	case s.SmartHost == "" && s.SmartHostUser != "":
 		return s, wire.Invalid("smart_host_user", "needs smart_host")
@@ -111,6 +118,9 @@ func (s Settings) with(c mailapi.SettingsChange) (Settings, error) {
 	}
 	if err := config.MessageSize(config.Size(s.MaxMessageSize)); err != nil {
 		return s, wire.Invalid("max_message_size", "%v", err)
+	}
+	if err := config.UndeleteDays(s.UndeleteDays); err != nil {
+		return s, wire.Invalid("undelete_days", "%v", err)
 	}
 	return s, nil
 }

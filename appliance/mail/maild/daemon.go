@@ -129,6 +129,7 @@ func Open(ctx context.Context, cfg Config) (d *Daemon, err error) {
 	if err := d.provision(ctx); err != nil {
 		return nil, err
 	}
+	d.store.KeepDeleted(d.undeleteFor())
 	d.certs, err = certs.Open(certs.Config{Dir: filepath.Join(cfg.State, "certs"), Floor: cfg.BuildTime, Log: cfg.Log.With("part", "certs")}, d.names())
 	if err != nil {
 		return nil, err
@@ -167,7 +168,10 @@ func (d *Daemon) hostname() string {
 	return defaultHostname
 }
 
-func (d *Daemon) maxSize() int64       { return d.people.Current().MaxMessageSize }
+func (d *Daemon) maxSize() int64 { return d.people.Current().MaxMessageSize }
+func (d *Daemon) undeleteFor() time.Duration {
+	return time.Duration(d.people.Current().UndeleteDays) * 24 * time.Hour
+}
 func (d *Daemon) allowPlaintext() bool { return d.people.Current().AllowPlaintextLogin }
 func (d *Daemon) names() []string      { return certs.Names(d.hostname(), d.people.DomainNames()) }
 
@@ -189,6 +193,7 @@ func (d *Daemon) follow(ctx context.Context) {
 			if err := d.certs.SetNames(d.names()); err != nil {
 				d.events.add(mailapi.LevelAlert, "the certificate could not be made for the new names: "+err.Error())
 			}
+			d.store.KeepDeleted(d.undeleteFor())
 			d.queue.Kick() // the smart host may be another one
 		}
 	}

@@ -9,9 +9,10 @@ import (
 // Expunge removes the messages that exist among uids, and answers those it
 // removed, with the mailbox's new mod-sequence. With onlyDeleted it removes
 // just those that have the Deleted flag at that moment (UID EXPUNGE, RFC
-// 4315). What it removes stays restorable for Options.UndeleteFor.
+// 4315). What it removes stays restorable for
+// Options.UndeleteFor, or what KeepDeleted says.
 func (s *Store) Expunge(ctx context.Context, id MailboxID, uids []UID, onlyDeleted bool) ([]UID, ModSeq, error) {
-	return s.remove(ctx, id, uids, onlyDeleted, s.o.UndeleteFor > 0)
+	return s.remove(ctx, id, uids, onlyDeleted, s.undelete.Load() > 0)
 }
 
 func (s *Store) remove(ctx context.Context, id MailboxID, uids []UID, onlyDeleted, keep bool) ([]UID, ModSeq, error) {

@@ -183,6 +183,51 @@ func TestSpooledBodiesAreNotLeftBehind(t *testing.T) {
 	}
 }
 
+// For how long expunged mail is kept can be changed while the store is open.
+func TestDeletedMailIsKeptForItsTime(t *testing.T) {
+	ctx := context.Background()
+	clock := newClock(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	s := open(t, Options{Now: clock.now})
+	acct := newAccount(t, s)
+	expunge := func() {
+		t.Helper()
+		p := deliver(t, s, message(1, 3000), Placement{Account: acct}).Placed[0]
+		if _, _, err := s.Expunge(ctx, p.Mailbox, []UID{p.UID}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func() (n int) {
+		t.Helper()
+		if err := s.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Expunged(ctx, acct, time.Time{}, func(Expunged) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const day = 24 * time.Hour
+	expunge()
+	clock.add(10 * day)
+	expunge()
+	if n := kept(); n != 2 {
+		t.Errorf("%d kept after 10 days", n)
+	}
+	s.KeepDeleted(20 * day)
+	if clock.add(5 * day); kept() != 2 {
+		t.Errorf("%d kept after 15 of 20 days", kept())
+	}
+	s.KeepDeleted(7 * day)
+	if n := kept(); n != 1 {
+		t.Errorf("%d kept with 7 days", n)
+	}
+	s.KeepDeleted(0)
+	expunge()
+	if clock.add(time.Second); kept() != 0 {
+		t.Errorf("%d kept with none", kept())
+	}
+}
+
 // Changes can be asked for as far back as Options.ChangesFor, and beyond it
 // are refused rather than told in part.
 func TestChangesAreKeptForTheirTime(t *testing.T) {

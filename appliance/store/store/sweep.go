@@ -140,7 +140,7 @@ func (s *Store) purgeMailbox(ctx context.Context, id MailboxID) error {
 		if err != nil {
 			return err
 		}
-		o := purgeOp{Mailbox: id, Keep: s.o.UndeleteFor > 0, At: s.now()}
+		o := purgeOp{Mailbox: id, Keep: s.undelete.Load() > 0, At: s.now()}
 		for _, r := range rows {
 			o.UIDs = append(o.UIDs, UID(tail32(r)))
 		}
@@ -249,7 +249,7 @@ func (o dropRowsOp) apply(st *stage) (any, error) {
 
 // sweepExpunged drops expunged messages whose time to be restored is over.
 func (s *Store) sweepExpunged(ctx context.Context) error {
-	before := s.now().Add(-max(0, s.o.UndeleteFor)).Unix()
+	before := s.now().Add(-time.Duration(s.undelete.Load())).Unix()
 	return s.eachAccount(ctx, func(id AccountID) error { return s.dropExpunged(ctx, id, before) })
 }
 

@@ -7,6 +7,11 @@ import (
 	"time"
 )
 
+// KeepDeleted changes for how long expunged messages stay restorable, in place
+// of Options.UndeleteFor: those from now on, and those there are; none where it
+// is not above 0. What is too old then goes within an hour.
+func (s *Store) KeepDeleted(d time.Duration) { s.undelete.Store(int64(max(0, d))) }
+
 // ExpungedID names an expunged message of an account.
 type ExpungedID struct {
 	At      time.Time // when it was expunged, to the second
