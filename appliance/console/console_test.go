@@ -326,10 +326,10 @@ func TestWizardEndsWhenSetUpElsewhere(t *testing.T) {
 
 func TestScreenSizes(t *testing.T) {
 	d := newDrive(t, &fake{state: State{SetUp: true, Serving: true, Hostname: "mail.example.org"}})
-	for _, size := range [][2]int{{80, 25}, {132, 43}, {80, 24}, {40, 12}, {0, 0}} {
+	for _, size := range [][2]int{{80, 25}, {132, 43}, {80, 24}, {5, 1}, {40, 12}, {0, 0}} {
 		d.run(second(d.m.Update(tea.WindowSizeMsg{Width: size[0], Height: size[1]})))
 		lines := strings.Split(strings.TrimSuffix(d.screen(), "\n"), "\n")
-		if len(lines) != d.m.height {
+		if len(lines) != d.m.height || d.m.height < size[1] {
 			t.Errorf("%v: %d lines, want %d", size, len(lines), d.m.height)
 		}
 	}

@@ -21,6 +21,10 @@ import (
 const (
 	defaultWidth  = 80
 	defaultHeight = 24
+
+	// leastHeight has room for a line between title and keys: a window that is
+	// drawn smaller shows a part.
+	leastHeight = 5
 )
 
 const (
@@ -119,7 +123,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		if msg.Width > 0 && msg.Height > 0 {
-			m.width, m.height = msg.Width, msg.Height
+			m.width, m.height = msg.Width, max(msg.Height, leastHeight)
 		}
 		return m, nil
 	case stateRead:
@@ -325,7 +329,7 @@ func (m *model) page() (title string, lines []string, keys string) {
 		}
 		return title, lines, T("Enter: next   Esc: page before")
 	case !m.known:
-		lines = []string{"", "  " + m.t.warn.Render(T("STARTING")), "    " + T("The box is getting ready.")}
+		lines = append(banner(m.t.warnBar, T("STARTING"), m.width, m.height), "    "+T("The box is getting ready."))
 		if m.stateErr != nil {
 			for _, l := range wrap(m.stateErr.Error(), m.width-8) {
 				lines = append(lines, "    "+l)

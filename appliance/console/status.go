@@ -4,29 +4,33 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"charm.land/lipgloss/v2"
 )
 
 // problemsShown is how many sentences of what is the matter find room on the
 // status page of a small screen.
 const problemsShown = 3
 
-// statusView draws how the box is: first the answer to "is all well?", then
-// what somebody on the telephone would ask for.
+// statusView draws how the box is: first the answer to "is all well?", to be
+// seen from the door, then what somebody on the telephone would ask for.
 func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int) []string {
 	T := c.T
 	var lines []string
 	add := func(l ...string) { lines = append(lines, l...) }
+	answer, bar := T("STARTING"), t.warnBar
 	switch {
 	case len(s.Problems) > 0:
-		add("  " + t.bad.Render(T("LOOK HERE")))
+		answer, bar = T("LOOK HERE"), t.badBar
 		add(problemLines(t, c, s, width)...)
 		if more := len(s.Problems) - problemsShown; more > 0 {
 			add("    " + t.warn.Render(T("and %d more: Health in the menu", more)))
 		}
 	case s.Serving && s.SetUp:
-		add("  "+t.good.Render(T("ALL WELL")), "    "+T("Mail is served."))
+		answer, bar = T("ALL WELL"), t.goodBar
+		add("    " + T("Mail is served."))
 	default:
-		add("  "+t.warn.Render(T("STARTING")), "    "+T("The box is getting ready."))
+		add("    " + T("The box is getting ready."))
 	}
 	add("")
 	label := func(name, value string) { add("  " + fit(name, 12) + fit(value, width-16)) }
@@ -63,6 +67,7 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	label(T("Clock"), now.Format("2006-01-02 15:04 MST")+", "+clock)
 	add("")
 	add(serviceLines(t, c, s.Services, width)...)
+	lines = append(banner(bar, answer, width, height-len(lines)), lines...)
 	if room := height - len(lines) - 2; room > 0 && len(s.Events) > 0 {
 		add("", "  "+t.bold.Render(T("Last events")))
 		for _, e := range s.Events[:min(room, len(s.Events))] {
@@ -75,6 +80,17 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 			}
 			add("  " + text)
 		}
+	}
+	return lines
+}
+
+// banner is a bar of colour across the screen with a word in it, as high as
+// there is room for.
+func banner(bar lipgloss.Style, word string, width, room int) []string {
+	left := max(0, width-lipgloss.Width(word)) / 2
+	lines := []string{bar.Render(fit(strings.Repeat(" ", left)+word, width))}
+	if empty := bar.Render(strings.Repeat(" ", width)); room >= 3 {
+		lines = []string{empty, lines[0], empty}
 	}
 	return lines
 }

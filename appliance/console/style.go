@@ -13,6 +13,7 @@ type theme struct {
 	bullet                            string
 	title, good, bad, warn, dim, bold lipgloss.Style
 	field, fieldFocus, button         lipgloss.Style
+	goodBar, badBar, warnBar          lipgloss.Style // of the status page's first lines
 	code                              lipgloss.Style // light on dark whatever the terminal prefers
 }
 
@@ -30,11 +31,16 @@ func newTheme(serial bool) theme {
 		bold:       lipgloss.NewStyle().Bold(true),
 		field:      lipgloss.NewStyle().Underline(true),
 		fieldFocus: lipgloss.NewStyle().Underline(true).Bold(true).Foreground(lipgloss.BrightCyan),
+		goodBar:    lipgloss.NewStyle().Bold(true).Foreground(lipgloss.BrightWhite).Background(lipgloss.Green),
+		badBar:     lipgloss.NewStyle().Bold(true).Foreground(lipgloss.BrightWhite).Background(lipgloss.Red),
+		warnBar:    lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Black).Background(lipgloss.Yellow),
 		code:       lipgloss.NewStyle().Foreground(lipgloss.BrightWhite).Background(lipgloss.Black),
 		button:     lipgloss.NewStyle().Reverse(true),
 	}
 	if serial {
 		t.rule, t.bullet = "-", "*"
+		// A terminal without colours shows the bars all the same.
+		t.goodBar, t.badBar, t.warnBar = t.button.Bold(true), t.button.Bold(true), t.button.Bold(true)
 	}
 	return t
 }
@@ -43,7 +49,7 @@ func (t theme) line(width int) string { return t.dim.Render(strings.Repeat(t.rul
 
 // fit cuts or pads a plain string to a width in columns.
 func fit(s string, width int) string {
-	n := lipgloss.Width(s)
+	n, width := lipgloss.Width(s), max(width, 0)
 	if n <= width {
 		return s + strings.Repeat(" ", width-n)
 	}
