@@ -16,8 +16,9 @@ type Backend interface {
 	// TimeZones lists the names a time zone may have.
 	TimeZones(ctx context.Context) ([]string, error)
 	// SetUp applies the first-boot answers, all or none, and may be called
-	// again after a failure. A refused answer comes as a *FieldError.
-	SetUp(ctx context.Context, a Answers) error
+	// again after a failure. A refused answer comes as a *FieldError. It calls at
+	// with each step that it begins, in their order; at does not block.
+	SetUp(ctx context.Context, a Answers, at func(SetUpStep)) error
 	// TestNetwork makes one of boxapi.NetworkTests.
 	TestNetwork(ctx context.Context, test string) (*boxapi.NetworkTest, error)
 	// Speak keeps a language and Type a keyboard for the box's consoles.
@@ -27,6 +28,17 @@ type Backend interface {
 	PowerOff(ctx context.Context) error
 	Restart(ctx context.Context) error
 }
+
+// SetUpStep is a part of the set-up.
+type SetUpStep int
+
+// The steps, in order.
+const (
+	StepMachine SetUpStep = iota // name, time zone, language
+	StepSending                  // how mail leaves
+	StepMail                     // domain, passwords, first mailbox, certificate
+	setUpSteps
+)
 
 // State is how the box is at one moment.
 type State struct {
@@ -74,6 +86,8 @@ type MailFigures struct {
 type Disk struct {
 	Total, Free int64
 	Trouble     string
+	Name        string // of the disk it is on; empty: not known
+	Others      int    // disks of the machine that are left alone
 }
 
 // Clock is the box's time.

@@ -32,8 +32,11 @@ func (f *fake) State(context.Context) (State, error) { return f.state, f.stateEr
 func (f *fake) TimeZones(context.Context) ([]string, error) {
 	return []string{"UTC", "America/New_York", "Asia/Tokyo", "Europe/Berlin", "Europe/London", "Europe/Paris"}, nil
 }
-func (f *fake) SetUp(_ context.Context, a Answers) error {
+func (f *fake) SetUp(_ context.Context, a Answers, at func(SetUpStep)) error {
 	f.got = append(f.got, a)
+	for step := range setUpSteps {
+		at(step)
+	}
 	if f.setUp != nil {
 		if err := f.setUp(a); err != nil {
 			return err
@@ -167,7 +170,7 @@ func (d *drive) expect(name string) {
 }
 
 func freshBox() *fake {
-	return &fake{state: State{Version: "0.1", Hostname: "pillarbox", Serving: true,
+	return &fake{state: State{Version: "0.1", Hostname: "pillarbox", Serving: true, Disk: Disk{Total: 500e9, Free: 499e9, Name: "ACME SSD 7 sda", Others: 1},
 		Links: []Link{{Name: "enp0s3", Up: true, Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, Gateway: "10.0.2.2", DNS: []string{"10.0.2.3"}}}}}
 }
 
@@ -311,6 +314,17 @@ func TestPowerNeedsASecondKey(t *testing.T) {
 	if s := d.screen(); !strings.Contains(s, "That did not work: init does not answer") {
 		t.Errorf("a failed restart is not told on\n%s", s)
 	}
+}
+
+// Who waits for the set-up sees how far it is.
+func TestProgressOfTheSetUp(t *testing.T) {
+	d := newDrive(t, freshBox())
+	d.m.wizard.phase = applying
+	_, next := d.m.Update(setUpAt{StepSending, nil})
+	if next != nil {
+		t.Error("a step that nothing comes after leads to another")
+	}
+	d.expect("first-applying")
 }
 
 // A box set up elsewhere meanwhile does not go on asking.

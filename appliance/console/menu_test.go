@@ -281,18 +281,22 @@ func TestSetUpThroughTheDaemons(t *testing.T) {
 	s := &Sockets{Mail: mail, Box: box}
 	a := Answers{Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "admin word", Mailbox: "ann@example.org", Password: "ann's word",
 		TimeZone: "Europe/Berlin", SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "word"}
-	if err := s.SetUp(t.Context(), a); err != nil {
+	var told []SetUpStep
+	if err := s.SetUp(t.Context(), a, func(s SetUpStep) { told = append(told, s) }); err != nil {
 		t.Fatal(err)
 	}
 	if box.settings.Hostname != "mail.example.org" || box.settings.Timezone != "Europe/Berlin" || len(box.settings.NTP) != 1 {
 		t.Errorf("the box is %+v", box.settings)
+	}
+	if !slices.Equal(told, []SetUpStep{StepMachine, StepSending, StepMail}) {
+		t.Errorf("told of the steps %v", told)
 	}
 	if strings.Join(steps, " ") != "smart host smtp.example.net:587 setup ann@example.org" {
 		t.Errorf("steps: %v", steps)
 	}
 	mail.refuse = wire.Invalid("first_user.password", "must not be the name")
 	var fe *FieldError
-	if err := s.SetUp(t.Context(), a); !errors.As(err, &fe) || fe.Field != "mailbox_password" {
+	if err := s.SetUp(t.Context(), a, func(SetUpStep) {}); !errors.As(err, &fe) || fe.Field != "mailbox_password" {
 		t.Errorf("a refused password is %v", err)
 	}
 }

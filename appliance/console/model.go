@@ -151,6 +151,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.readState
 	case confirmed:
 		return m, m.apply(msg.answers)
+	case setUpAt:
+		if m.wizard != nil {
+			m.wizard.step = msg.step
+		}
+		return m, msg.next
 	case setUpDone:
 		if msg.err == nil {
 			m.welcome, m.sheet = m.welcomeSheets(), 0
@@ -235,12 +240,23 @@ func (m *model) speak(code string) {
 	}
 }
 
+// apply has the box set up and the wizard hear of each step.
 func (m *model) apply(a Answers) tea.Cmd {
-	return func() tea.Msg {
+	steps := make(chan SetUpStep, setUpSteps) // room for all: SetUp waits for nobody
+	var next tea.Cmd
+	next = func() tea.Msg {
+		step, more := <-steps
+		if !more {
+			return nil
+		}
+		return setUpAt{step, next}
+	}
+	return tea.Batch(func() tea.Msg {
 		ctx, cancel := context.WithTimeout(m.ctx, setUpTime)
 		defer cancel()
-		return setUpDone{m.backend.SetUp(ctx, a)}
-	}
+		defer close(steps)
+		return setUpDone{m.backend.SetUp(ctx, a, func(s SetUpStep) { steps <- s })}
+	}, next)
 }
 
 func (m *model) key(k tea.KeyPressMsg) tea.Cmd {

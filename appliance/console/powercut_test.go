@@ -100,14 +100,14 @@ func TestPowerCutWhileApplying(t *testing.T) {
 		left := cut
 		box := &cutBox{left: &left}
 		s := &Sockets{Box: box, Mail: &cutMail{setUpMail{steps: &steps}, &left}}
-		if err := s.SetUp(t.Context(), a); !errors.Is(err, errCut) {
+		if err := s.SetUp(t.Context(), a, func(SetUpStep) {}); !errors.Is(err, errCut) {
 			t.Fatalf("cut %d: %v", cut, err)
 		}
 		if strings.Contains(strings.Join(steps, " "), "setup") {
 			t.Fatalf("cut %d: the box counts as set up after %v", cut, steps)
 		}
 		left, steps = 3, nil
-		if err := s.SetUp(t.Context(), a); err != nil {
+		if err := s.SetUp(t.Context(), a, func(SetUpStep) {}); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Join(steps, " "); got != "smart host smtp.example.net:587 setup ann@example.org" || box.settings.Hostname != "mail.example.org" || box.settings.Keyboard != "ch" {

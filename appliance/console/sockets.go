@@ -103,6 +103,14 @@ func (st *State) fromBox(bs *boxapi.Status) {
 	st.Hostname, st.Language, st.Keyboard = bs.Hostname, bs.Language, bs.Keyboard
 	st.Clock = Clock{Synced: bs.Clock.Synced, Zone: bs.Timezone}
 	st.Disk = Disk{Total: bs.Data.Size, Free: bs.Data.Free}
+	for _, d := range bs.Disks {
+		switch {
+		case d.Role == boxapi.RoleSystem:
+			st.Disk.Name = strings.TrimSpace(d.Model + " " + d.Name)
+		case !d.Removable:
+			st.Disk.Others++
+		}
+	}
 	var parts []string // of bonds and VLANs: without an address, and that is as it should be
 	for _, i := range bs.Interfaces {
 		parts = append(parts, i.Parts...)
@@ -176,18 +184,21 @@ func (s *Sockets) TimeZones(ctx context.Context) ([]string, error) { return s.Bo
 
 // SetUp does first what can be done again, naming the machine and the smart
 // host, and then maild's part, which is made once and whole.
-func (s *Sockets) SetUp(ctx context.Context, a Answers) error {
+func (s *Sockets) SetUp(ctx context.Context, a Answers, at func(SetUpStep)) error {
+	at(StepMachine)
 	err := s.change(ctx, func(b *boxapi.Settings) {
 		b.Hostname, b.Timezone, b.Language, b.Keyboard = a.Hostname, a.TimeZone, a.Language, a.Keyboard
 	})
 	if err != nil {
 		return err
 	}
+	at(StepSending)
 	// Without a smart host too: a try before may have got this far with one.
 	c := mailapi.SettingsChange{SmartHost: &a.SmartHost, SmartHostUser: &a.SmartHostUser, SmartHostPassword: &a.SmartHostPassword}
 	if _, err := s.Mail.ChangeSettings(ctx, c); err != nil {
 		return refused(err)
 	}
+	at(StepMail)
 	return refused(s.Mail.Setup(ctx, mailapi.Setup{
 		Hostname: a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
 		FirstUser: &mailapi.FirstUser{Address: a.Mailbox, Name: a.MailboxName, Password: a.Password},

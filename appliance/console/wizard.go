@@ -22,7 +22,9 @@ type wizard struct {
 	at    int // index into pages; len(pages) is the summary
 	focus int // field of the page
 	phase phase
-	err   string // why the set-up failed
+	step  SetUpStep // under way while applying
+	err   string    // why the set-up failed
+	box   func() found
 }
 
 type phase int
@@ -48,6 +50,12 @@ type page struct {
 // confirmed asks the console to apply the answers.
 type confirmed struct{ answers Answers }
 
+// setUpAt is a step of applying that has begun; next waits for the one after.
+type setUpAt struct {
+	step SetUpStep
+	next tea.Cmd
+}
+
 // setUpDone is the end of applying.
 type setUpDone struct{ err error }
 
@@ -61,7 +69,7 @@ type found struct {
 const networkPage = 1
 
 func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() found) *wizard {
-	w := &wizard{t: t, c: c, keys: keys}
+	w := &wizard{t: t, c: c, keys: keys, box: box}
 	T := c.T
 	var names []string
 	for _, l := range Languages() {
@@ -289,7 +297,7 @@ func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
 	if w.at == len(w.pages) {
 		switch k.String() {
 		case "enter":
-			w.phase, w.err = applying, ""
+			w.phase, w.step, w.err = applying, StepMachine, ""
 			a := w.answers()
 			return func() tea.Msg { return confirmed{a} }
 		case "esc", "shift+tab", "up", "left":
@@ -377,7 +385,7 @@ func (w *wizard) view(width int) (title string, lines []string, keys string) {
 	T := w.c.T
 	switch {
 	case w.phase == applying:
-		return T("Setting up"), []string{"", "  " + T("One moment: the box is being set up.")}, ""
+		return T("Setting up"), w.progress(), ""
 	case w.at == len(w.pages):
 		return w.summary(width)
 	}
@@ -402,6 +410,40 @@ func (w *wizard) view(width int) (title string, lines []string, keys string) {
 	return title, lines, keys
 }
 
+// progress draws how far applying has come.
+func (w *wizard) progress() []string {
+	T := w.c.T
+	lines := []string{"", "  " + T("One moment: the box is being set up."), ""}
+	for step, name := range []string{
+		StepMachine: T("Name, time zone and language"),
+		StepSending: T("How mail leaves"),
+		StepMail:    T("Domain, passwords, mailbox and certificate"),
+	} {
+		state := w.t.dim.Render(fit("-", 6))
+		switch {
+		case SetUpStep(step) < w.step:
+			state = w.t.good.Render(fit(T("done"), 6))
+		case SetUpStep(step) == w.step:
+			state = w.t.warn.Render(fit("...", 6))
+		}
+		lines = append(lines, "  "+state+" "+name)
+	}
+	return lines
+}
+
+// diskForMail says which disk is used, and that others are not.
+func (w *wizard) diskForMail() string {
+	d := w.box().state.Disk
+	if d.Total == 0 {
+		return w.c.T("not found yet")
+	}
+	text := strings.TrimSpace(d.Name + " (" + octets(d.Total) + ")")
+	if d.Others > 0 {
+		text += ", " + w.c.Plural(int64(d.Others), "%d other is left alone", "%d others are left alone")
+	}
+	return text
+}
+
 func (w *wizard) summary(width int) (string, []string, string) {
 	T, a := w.c.T, w.answers()
 	title := fmt.Sprintf("%s (%d/%d)", T("Is this right?"), len(w.pages)+1, len(w.pages)+1)
@@ -419,6 +461,8 @@ func (w *wizard) summary(width int) (string, []string, string) {
 		row(T("How mail leaves"), cmp.Or(a.SmartHost, w.field("way").value())),
 		row(T("Time zone"), a.TimeZone),
 		row(T("Passwords"), T("as you typed them")),
+		row(T("Certificate"), T("made by the box's own authority")),
+		row(T("Disk for mail"), w.diskForMail()),
 		"",
 	}
 	if w.err != "" {
