@@ -64,7 +64,12 @@ func TestCommands(t *testing.T) {
 		out, err    string // parts of what is printed
 	}{
 		{"status", "", 0, "set up            no", ""},
+		{"setup mail example.org ann@example.org", "", 1, "", "mail must be a full name such as mail.example.org"},
+		{"setup mail.example.org example.org ann", "", 1, "", "ann must be an address"},
+		{"setup mail.example.org example.org ann@example.net", "admin's own words\nann's own words\n", 1, "", "must be in the domain example.org"},
 		{"setup mail.example.org example.org ann@example.org --name Ann", "admin's own words\nann's own words\n", 0, "", ""},
+		{"passwd nobody@example.org", "", 1, "", "nobody has the address nobody@example.org"},
+		{"user add bob", "", 1, "", "bob must be an address such as"},
 		{"setup mail.example.org example.org ann@example.org", "admin's own words\nann's own words\n", 1, "", "set up"},
 		{"status", "", 0, "mail.example.org", ""},
 		{"user list", "", 0, "ann@example.org", ""},
@@ -74,6 +79,9 @@ func TestCommands(t *testing.T) {
 		{"user show bob@example.org", "", 0, "Bob", ""},
 		{"user set bob@example.org --quota 0 --close", "", 0, "", ""},
 		{"user show bob@example.org", "", 0, "closed", ""},
+		{"user set bob@example.org --messages 1000", "", 0, "", ""},
+		{"user show bob@example.org", "", 0, "limit of messages  1000", ""},
+		{"user set bob@example.org --messages -5", "", 1, "", "must not be negative"},
 		{"user show nobody@example.org", "", 1, "", "nobody@example.org"},
 		{"passwd bob@example.org", "other own words\n", 0, "", ""},
 		{"app-password add bob@example.org Phone", "", 0, "-", ""},

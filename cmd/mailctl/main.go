@@ -117,7 +117,7 @@ func forms() map[string][]string {
 			"user list",
 			"user add ADDRESS [--name NAME] [--quota SIZE] [--admin]",
 			"user show ADDRESS",
-			"user set ADDRESS [--name NAME] [--quota SIZE] [--admin | --admin=false] [--close | --open]",
+			"user set ADDRESS [--name NAME] [--quota SIZE] [--messages NUMBER] [--admin | --admin=false] [--close | --open]",
 			"user remove ADDRESS [--yes]",
 		},
 		"app-password": {"app-password list ADDRESS", "app-password add ADDRESS NAME", "app-password remove ADDRESS NAME"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -21,6 +22,19 @@ func setup(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
+	// What can be wrong without the passwords is said before they are typed.
+	for i, check := range []func(string) (string, error){config.Hostname, config.DomainName, config.Address} {
+		if _, err := check(rest[i]); err != nil {
+			return fmt.Errorf("%s %w", rest[i], err)
+		}
+	}
+	s, err := c.mail.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.SetupDone {
+		return errors.New("the box is set up already")
+	}
 	admin, err := c.password("the administrator")
 	if err != nil {
 		return err
@@ -38,6 +52,7 @@ func setup(ctx context.Context, c *ctl, args []string) error {
 func user(ctx context.Context, c *ctl, args []string) error {
 	var name, quota string
 	var admin, yes, close, open bool
+	var messages int64
 	words := map[string]int{"list": 0, "add": 1, "show": 1, "set": 1, "remove": 1}
 	v, args, err := c.verb("user", args, words)
 	if err != nil {
@@ -50,6 +65,7 @@ func user(ctx context.Context, c *ctl, args []string) error {
 			fs.BoolVar(&admin, "admin", false, "receives mail for postmaster")
 		}
 		if v == "set" {
+			fs.Int64Var(&messages, "messages", 0, "limit of the `number` of messages; 0 for none")
 			fs.BoolVar(&close, "close", false, "no more logging in")
 			fs.BoolVar(&open, "open", false, "logging in again")
 		}
@@ -89,6 +105,9 @@ func user(ctx context.Context, c *ctl, args []string) error {
 			}
 		})
 	case "add":
+		if _, err := config.Address(rest[0]); err != nil {
+			return fmt.Errorf("%s %w", rest[0], err)
+		}
 		word, err := c.password(rest[0])
 		if err != nil {
 			return err
@@ -106,6 +125,9 @@ func user(ctx context.Context, c *ctl, args []string) error {
 			row(t, "messages", u.Messages)
 			row(t, "used", size(u.Used))
 			row(t, "limit", limit(u.Quota))
+			if u.MessageLimit > 0 {
+				row(t, "limit of messages", u.MessageLimit)
+			}
 			row(t, "aliases", shown(u.Aliases))
 			row(t, "notes", notes(*u))
 			row(t, "since", stamp(u.Created))
@@ -117,6 +139,9 @@ func user(ctx context.Context, c *ctl, args []string) error {
 		}
 		if given("quota") {
 			ch.Quota = &octets
+		}
+		if given("messages") {
+			ch.MessageLimit = &messages
 		}
 		if given("admin") {
 			ch.Admin = &admin
@@ -168,6 +193,11 @@ func passwd(ctx context.Context, c *ctl, args []string) error {
 	rest, err := c.flags("passwd", args, none, 1)
 	if err != nil {
 		return err
+	}
+	if rest[0] != config.AdminLogin {
+		if _, err := c.mail.User(ctx, rest[0]); err != nil {
+			return err
+		}
 	}
 	word, err := c.password(rest[0])
 	if err != nil {

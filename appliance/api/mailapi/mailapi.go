@@ -228,15 +228,17 @@ type DomainChange struct {
 
 // User is a person with a mailbox.
 type User struct {
-	Address  string    `json:"address"`
-	Name     string    `json:"name,omitempty"`
-	Admin    bool      `json:"admin"`    // receives postmaster mail
-	Disabled bool      `json:"disabled"` // cannot log in; mail is still delivered
-	Quota    int64     `json:"quota"`    // octets, 0: none
-	Used     int64     `json:"used"`     // octets
-	Messages int64     `json:"messages"`
-	Aliases  []string  `json:"aliases,omitempty"`
-	Created  time.Time `json:"created,omitzero"`
+	Address  string `json:"address"`
+	Name     string `json:"name,omitempty"`
+	Admin    bool   `json:"admin"`    // receives postmaster mail
+	Disabled bool   `json:"disabled"` // cannot log in; mail is still delivered
+	Quota    int64  `json:"quota"`    // octets, 0: none
+	Used     int64  `json:"used"`     // octets
+	Messages int64  `json:"messages"`
+	// MessageLimit is how many messages there may be, 0: no limit.
+	MessageLimit int64     `json:"message_limit,omitempty"`
+	Aliases      []string  `json:"aliases,omitempty"`
+	Created      time.Time `json:"created,omitzero"`
 }
 
 // NewUser is a person to add.
@@ -251,10 +253,11 @@ type NewUser struct {
 
 // UserChange changes what is not nil.
 type UserChange struct {
-	Name     *string `json:"name,omitempty"`
-	Quota    *int64  `json:"quota,omitempty"`
-	Admin    *bool   `json:"admin,omitempty"`
-	Disabled *bool   `json:"disabled,omitempty"`
+	Name         *string `json:"name,omitempty"`
+	Quota        *int64  `json:"quota,omitempty"`
+	MessageLimit *int64  `json:"message_limit,omitempty"`
+	Admin        *bool   `json:"admin,omitempty"`
+	Disabled     *bool   `json:"disabled,omitempty"`
 }
 
 // Password is a new password.

@@ -47,6 +47,10 @@ func TestUsers(t *testing.T) {
 		t.Errorf("got %+v, %v", u, err)
 	}
 	quota = -1
+	limit := int64(1000)
+	if u, err = d.ChangeUser(ctx, "eve@example.net", mailapi.UserChange{MessageLimit: &limit}); err != nil || u.MessageLimit != 1000 || u.Quota != 0 {
+		t.Errorf("limit of messages: %+v, %v", u, err)
+	}
 	_, err = d.ChangeUser(ctx, "eve@example.net", mailapi.UserChange{Quota: &quota})
 	wantError(t, "negative quota", err, wire.CodeInvalid, "quota")
 	_, err = d.ChangeUser(ctx, "ann@example.org", mailapi.UserChange{Admin: &no})

@@ -73,7 +73,7 @@ func (d *Directory) addQuota(ctx context.Context, u *mailapi.User, id store.Acco
 	if err != nil {
 		return fmt.Errorf("account: quota of %s: %w", u.Address, err)
 	}
-	u.Quota, u.Used, u.Messages = q.LimitBytes, q.Bytes, q.Messages
+	u.Quota, u.Used, u.Messages, u.MessageLimit = q.LimitBytes, q.Bytes, q.Messages, q.LimitMessages
 	return nil
 }
 
@@ -210,15 +210,19 @@ func (d *Directory) ChangeUser(ctx context.Context, address string, c mailapi.Us
 	if c.Disabled != nil {
 		r.Disabled = *c.Disabled
 	}
-	if c.Quota != nil {
-		if *c.Quota < 0 {
+	if c.Quota != nil || c.MessageLimit != nil {
+		switch {
+		case c.Quota != nil && *c.Quota < 0:
 			return nil, wire.Invalid("quota", "must not be negative")
+		case c.MessageLimit != nil && *c.MessageLimit < 0:
+			return nil, wire.Invalid("message_limit", "must not be negative")
 		}
 		q, err := d.cfg.Store.Quota(ctx, p.Account)
 		if err != nil {
 			return nil, fmt.Errorf("account: quota: %w", err)
 		}
-		q.LimitBytes = *c.Quota
+		set(c.Quota, &q.LimitBytes)
+		set(c.MessageLimit, &q.LimitMessages)
 		if err := d.cfg.Store.SetQuota(context.WithoutCancel(ctx), p.Account, q); err != nil {
 			return nil, fmt.Errorf("account: quota: %w", err)
 		}
