@@ -38,7 +38,7 @@ func (m *model) healthList() *list {
 			items = append(items, item{label: T("Watchdog"), detail: w.Identity})
 		}
 		for _, r := range s.Readings {
-			items = append(items, item{r.Name, r.Text(), func() tea.Cmd { return m.openText(m.graph(r)) }})
+			items = append(items, item{m.c.Report(r.Name), r.Text(), func() tea.Cmd { return m.openText(m.graph(r)) }})
 		}
 		return items, nil
 	}}
@@ -49,12 +49,12 @@ const (
 	graphHeight = 12
 )
 
-// graph draws a reading's last day and month.
+// graph draws a reading's last day, month and year.
 func (m *model) graph(r healthapi.Reading) *text {
 	T := m.c.T
-	return &text{title: r.Name, behind: true, load: func(ctx context.Context) ([]string, error) {
+	return &text{title: m.c.Report(r.Name), behind: true, load: func(ctx context.Context) ([]string, error) {
 		lines := []string{r.Text(), ""}
-		for _, span := range []struct{ name, title string }{{healthapi.SpanDay, T("The last day")}, {healthapi.SpanMonth, T("The last month")}} {
+		for _, span := range []struct{ name, title string }{{healthapi.SpanDay, T("The last day")}, {healthapi.SpanMonth, T("The last month")}, {healthapi.SpanYear, T("The last year")}} {
 			points, err := m.health.History(ctx, r.ID, span.name)
 			if err != nil {
 				return nil, err

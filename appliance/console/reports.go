@@ -20,7 +20,7 @@ var reportFiles embed.FS
 // by %[2]s.
 type report struct {
 	english     *regexp.Regexp // from the beginning of a text, with the space behind
-	open        bool           // it ends with %s, which may hold a sentence itself
+	open        bool           // it ends with %s, which takes all that is left
 	translation string
 }
 
@@ -79,11 +79,8 @@ func (c *Catalogue) sentence(text string) (said, rest string) {
 			continue
 		}
 		var args []any
-		for i, part := range m[1:] {
-			if r.open && i == len(m)-2 {
-				part = c.Report(part)
-			}
-			args = append(args, part)
+		for _, part := range m[1:] {
+			args = append(args, c.Report(part)) // the name of a reading, a sentence within
 		}
 		if len(args) == 0 {
 			return r.translation, text[len(m[0]):]

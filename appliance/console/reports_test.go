@@ -31,6 +31,14 @@ func TestReport(t *testing.T) {
 		{"What it does is not done now. It is started again by itself when it ends.", "Was er tut, geschieht jetzt nicht. Er startet von selbst neu, wenn er endet."},
 		{"What it does is not done now. Nobody translated this. Warm the room.", "Was er tut, geschieht jetzt nicht. Nobody translated this. Heizen Sie den Raum."},
 		{"It is too hot: Air inlet has 90 °C, the limit is 75 °C.", "Es ist zu heiß: Air inlet hat 90 °C, die Grenze ist 75 °C."},
+		{"It is too hot: the temperature of disk sda (ACME) has 60 °C, the limit is 55 °C.", "Es ist zu heiß: Temperatur der Platte sda (ACME) hat 60 °C, die Grenze ist 55 °C."},
+		{"Used space of the mail volume: 86 %, the limit is 85 %. When the disk is full no more mail is taken; what is there stays readable.",
+			"Belegter Platz des Datenträgers für Mail: 86 %, die Grenze ist 85 %. Ist die Platte voll, wird keine Mail mehr angenommen; was da ist, bleibt lesbar."},
+		{"Wear of disk sda (ACME 7): 90 %, the limit is 85 %.", "Verschleiß der Platte sda (ACME 7): 90 %, die Grenze ist 85 %."},
+		{"spare blocks of disk nvme0n1 (ACME)", "Reserveblöcke der Platte nvme0n1 (ACME)"},
+		{"memory in use", "belegter Arbeitsspeicher"},
+		{"load", "Last"},
+		{"nct6775 fan1", "nct6775 fan1"},
 		{"network on eth0: no DHCP server answers; the address 192.0.2.5 must be given up in 7 minutes",
 			"Netzwerk an eth0: Kein DHCP-Server antwortet; die Adresse 192.0.2.5 muss in 7 Minuten aufgegeben werden"},
 		{"network on eth0: another device on the network, 02:00:00:00:00:01, has the address 192.0.2.5 as well: give one of the two another address",
@@ -121,9 +129,59 @@ func TestReportsAreWhole(t *testing.T) {
 			return true
 		})
 	}
+	// The readings are named by literals too, some of which go on with what they
+	// are of.
+	for _, name := range readingNames(t, files) {
+		if !slices.ContainsFunc(first, func(s string) bool { return s == name || strings.HasPrefix(s, strings.TrimSuffix(name, " ")+" ") }) {
+			t.Errorf("no translation of the reading %q", name)
+		}
+	}
 	if found < 100 {
 		t.Errorf("only %d sentences found: the test looks in the wrong place", found)
 	}
+}
+
+// readingNames are the literals that begin the names of readings.
+func readingNames(t *testing.T, files []string) (names []string) {
+	t.Helper()
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			kv, ok := n.(*ast.KeyValueExpr)
+			if !ok {
+				return true
+			}
+			if key, ok := kv.Key.(*ast.Ident); !ok || key.Name != "Name" {
+				return true
+			}
+			value := kv.Value
+			for {
+				sum, ok := value.(*ast.BinaryExpr)
+				if !ok {
+					break
+				}
+				value = sum.X
+			}
+			if lit, ok := value.(*ast.BasicLit); ok {
+				s, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, s)
+			}
+			return true
+		})
+	}
+	if len(names) < 10 {
+		t.Errorf("only %d readings found: the test looks in the wrong place", len(names))
+	}
+	return names
 }
 
 func FuzzReport(f *testing.F) {

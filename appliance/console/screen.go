@@ -7,6 +7,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 )
 
 // screen is one page behind the status page. Screens stand on a stack: Esc
@@ -138,10 +139,11 @@ func (l *list) view(m *model, width, height int) (string, []string, string) {
 	if !l.loaded {
 		lines = append(lines, "  "+m.c.T("One moment."))
 	}
+	label := l.labelWidth(width)
 	room := max(1, height-len(lines))
 	from := max(0, min(l.at-room/2, len(l.items)-room))
 	for i := from; i < len(l.items) && i < from+room; i++ {
-		text := " " + fit(l.items[i].label, 34) + " " + fit(l.items[i].detail, max(0, width-42)) + " "
+		text := " " + fit(l.items[i].label, label) + " " + fit(l.items[i].detail, max(0, width-label-8)) + " "
 		if i == l.at {
 			lines = append(lines, "> "+m.t.button.Render(text))
 		} else {
@@ -149,6 +151,16 @@ func (l *list) view(m *model, width, height int) (string, []string, string) {
 		}
 	}
 	return l.title, lines, m.c.T("Up, down: choose   Enter: open   Esc: back")
+}
+
+// labelWidth is the usual one, or what long labels need and details leave.
+func (l *list) labelWidth(width int) int {
+	const usual = 34
+	label, detail := usual, 0
+	for _, i := range l.items {
+		label, detail = max(label, lipgloss.Width(i.label)), max(detail, lipgloss.Width(i.detail))
+	}
+	return max(usual, min(label, width-detail-8))
 }
 
 // form is a screen of questions with one thing to do at the end.

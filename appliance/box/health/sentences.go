@@ -11,17 +11,10 @@ import (
 func describe(r healthapi.Reading, level healthapi.Level) finding {
 	f := finding{id: r.ID, level: level}
 	low := r.WatchLow != nil && r.Value <= *r.WatchLow || r.BadLow != nil && r.Value <= *r.BadLow
-	value, limit := r.Text(), limitOf(r)
-	// say fills in the first sentence, or the second where a limit is known.
-	say := func(plain, limited string) string {
-		if limit == "" {
-			return fmt.Sprintf(plain, r.Name, value)
-		}
-		return fmt.Sprintf(limited, r.Name, value, limit)
-	}
+	value, limit := r.Text(), limitOf(r, level)
 	switch r.Kind {
 	case healthapi.Temperature:
-		f.what = say("It is too hot: %s has %s.", "It is too hot: %s has %s, the limit is %s.")
+		f.what = fmt.Sprintf("It is too hot: %s has %s, the limit is %s.", r.Name, value, limit)
 		f.means = "Heat wears the parts out, and at the limit the machine slows down or stops."
 		f.do = "Let air pass around the box, look at the fans, remove dust, cool the room."
 		if low {
@@ -29,17 +22,17 @@ func describe(r healthapi.Reading, level healthapi.Level) finding {
 			f.means, f.do = "Water may form on the parts.", "Warm the room."
 		}
 	case healthapi.Fan:
-		f.what = say("A fan is too slow: %s turns at %s.", "A fan is too slow: %s turns at %s, the limit is %s.")
+		f.what = fmt.Sprintf("A fan is too slow: %s turns at %s, the limit is %s.", r.Name, value, limit)
 		f.means, f.do = "It may stop soon, and the box will get hot.", "Clean it, or replace it."
 		if r.Value == 0 {
 			f.what = fmt.Sprintf("A fan stands still: %s.", r.Name)
 			f.means = "The box will get hot."
 		}
 	case healthapi.Voltage, healthapi.Current, healthapi.Power:
-		f.what = say("The supply is out of bounds: %s is at %s.", "The supply is out of bounds: %s is at %s, the limit is %s.")
+		f.what = fmt.Sprintf("The supply is out of bounds: %s is at %s, the limit is %s.", r.Name, value, limit)
 		f.means, f.do = "The power supply or the board may be failing.", "Look at the power supply; have a second one ready."
 	default:
-		f.what = capital(say("%s: %s.", "%s: %s, the limit is %s."))
+		f.what = capital(fmt.Sprintf("%s: %s, the limit is %s.", r.Name, value, limit))
 		f.means, f.do = meaningOf(r.ID)
 	}
 	return f
@@ -84,19 +77,20 @@ func meaningOf(id string) (means, do string) {
 	return "", ""
 }
 
-// limitOf is the limit that a reading is beyond, for people; empty where it is
-// on its way back from there.
-func limitOf(r healthapi.Reading) string {
-	for _, l := range []struct {
-		limit *float64
-		low   bool
-	}{{r.BadHigh, false}, {r.BadLow, true}, {r.WatchHigh, false}, {r.WatchLow, true}} {
-		if l.limit == nil || !l.low && r.Value < *l.limit || l.low && r.Value > *l.limit {
-			continue
-		}
-		return healthapi.Format(r.Kind, *l.limit)
+// limitOf is the limit that makes a reading what it is, for people: of two, the
+// one that is nearer.
+func limitOf(r healthapi.Reading, level healthapi.Level) string {
+	low, high := r.WatchLow, r.WatchHigh
+	if level == healthapi.Bad {
+		low, high = r.BadLow, r.BadHigh
 	}
-	return ""
+	switch {
+	case low == nil && high == nil:
+		return "-" // no reading is anything without a limit
+	case low == nil, high != nil && r.Value > (*low+*high)/2:
+		return healthapi.Format(r.Kind, *high)
+	}
+	return healthapi.Format(r.Kind, *low)
 }
 
 func capital(s string) string {
