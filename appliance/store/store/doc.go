@@ -92,5 +92,6 @@
 //
 // The change log reaches back Options.ChangesFor (60 days), expunged messages
 // are kept Options.UndeleteFor (14 days) and do not count against the quota,
-// and what nobody refers to is removed within some minutes.
+// and what nobody refers to is removed within some minutes; message ids of
+// conversations that are gone, in the night.
 package store

@@ -75,6 +75,11 @@ func (k *keeper) run() {
 			if err := k.s.sweepOld(k.ctx); err != nil {
 				k.report("what has become old", err)
 			}
+			if k.s.now().Hour() == reclaimHour {
+				if err := k.s.sweepThreads(k.ctx); err != nil {
+					k.report("conversations", err)
+				}
+			}
 		case <-k.wake:
 			select {
 			case <-k.ctx.Done():

@@ -72,6 +72,7 @@ func (dropExpungedOp) space() spaceUse  { return spaceShrinks }
 func (dropDocsOp) space() spaceUse      { return spaceShrinks }
 func (dropBodiesOp) space() spaceUse    { return spaceShrinks }
 func (cutLogOp) space() spaceUse        { return spaceShrinks }
+func (dropThreadsOp) space() spaceUse   { return spaceShrinks }
 
 func (o queueOp) space() spaceUse {
 	for _, c := range o.Changes {

@@ -12,7 +12,7 @@ import (
 // Sweep does all of the keeper's clearing away once, to the end. It runs by
 // itself; tests and mailctl call it to have it done now.
 func (s *Store) Sweep(ctx context.Context) error {
-	return errors.Join(s.sweepOld(ctx), s.sweepGone(ctx))
+	return inOrder(ctx, s.sweepOld, s.sweepGone, s.sweepThreads)
 }
 
 // sweepGone clears away what somebody removed, and what nobody delivered.
