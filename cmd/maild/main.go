@@ -40,7 +40,7 @@ func run() error {
 	cfg := maild.Config{Version: version.String(), BuildTime: version.Time()}
 	flag.StringVar(&cfg.Data, "data", "/data", "`folder` of the mail store")
 	flag.StringVar(&cfg.State, "state", "/state", "`folder` of the box's state; maild's part is its folder maild")
-	flag.StringVar(&cfg.Provision, "provision", "", "provisioning `file`, applied and removed where there is one")
+	flag.StringVar(&cfg.Provision, "provision", "", "provisioning `file`, applied where there is one, and removed but for --dev")
 	flag.StringVar(&cfg.Socket, "socket", mailapi.Socket, "`socket` of the administration API")
 	flag.StringVar(&cfg.Listen, "listen", "", "`address` to open ports on; all where empty")
 	flag.IntVar(&cfg.PortOffset, "port-offset", 0, "`number` added to every port")
@@ -95,6 +95,7 @@ func run() error {
 
 func forDevelopment(cfg *maild.Config, given map[string]bool) {
 	cfg.State, cfg.AllowLoopback = cfg.Data, true
+	cfg.KeepProvision = true // it is the developer's own
 	if !given["listen"] {
 		cfg.Listen = "127.0.0.1"
 	}

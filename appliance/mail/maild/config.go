@@ -13,7 +13,9 @@ type Config struct {
 	Data      string // folder that holds the store's
 	State     string // folder that holds the certificates'
 	Provision string // provisioning file; "" for none
-	Socket    string // of the API
+	// KeepProvision leaves the provisioning file where it is (development).
+	KeepProvision bool
+	Socket        string // of the API
 
 	// Listen is the address ports are opened on; all of the machine where empty.
 	Listen string

@@ -206,7 +206,8 @@ func (d *Daemon) queueEvent(e queue.Event) {
 	}
 }
 
-// provision applies the provisioning file where there is one, and removes it.
+// provision applies the provisioning file where there is one, and removes it:
+// it holds passwords.
 func (d *Daemon) provision(ctx context.Context) error {
 	if d.cfg.Provision == "" {
 		return nil
@@ -225,6 +226,10 @@ func (d *Daemon) provision(ctx context.Context) error {
 	}
 	if d.key == nil && p.Mail != nil && p.Mail.EncryptStore {
 		d.events.add(mailapi.LevelAlert, "mail.encrypt_store came too late: this box has a mail store, and it is not encrypted")
+	}
+	if d.cfg.KeepProvision {
+		d.events.add(mailapi.LevelInfo, "the provisioning file was applied, and is kept")
+		return nil
 	}
 	if err := os.Remove(d.cfg.Provision); err != nil {
 		return fmt.Errorf("the provisioning file is applied and cannot be removed: %w", err)

@@ -356,6 +356,30 @@ func TestProvisioning(t *testing.T) {
 	}
 }
 
+// TestProvisioningIsKept applies a developer's file at each start.
+func TestProvisioningIsKept(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "provision.toml")
+	if err := os.WriteFile(file, []byte("[box]\nhostname = \"mail.example.org\"\n[[domain]]\nname = \"example.org\"\n[[user]]\naddress = \"ann@example.org\"\npassword = \"ann's own words\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d, err := Open(t.Context(), Config{Data: dir, State: dir, Provision: file, KeepProvision: true, Small: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if users, err := d.people.Users(t.Context()); err != nil || len(users) != 1 {
+			t.Errorf("people: %+v, %v", users, err)
+		}
+		if err := d.store.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestEncryptedStore(t *testing.T) {
 	dir := t.TempDir()
 	file, key := filepath.Join(dir, "provision.toml"), filepath.Join(dir, "state", "store.key")
