@@ -18,9 +18,10 @@ const (
 	bodyIdle = 3 * time.Minute
 	// bodyRate in bytes a second and bodyGrace bound the whole transfer: after
 	// the grace a client has to have kept up the rate on average. A modem
-	// does; who sends a byte a minute to hold a connection does not.
+	// does; who sends a byte a minute to hold a connection does not. The grace
+	// is no shorter than bodyIdle, which it would cut short.
 	bodyRate  = 1 << 10
-	bodyGrace = 2 * time.Minute
+	bodyGrace = bodyIdle
 	// bodyMax ends a transfer whatever its rate: 50 MiB in two hours is 7 KiB a second.
 	bodyMax = 2 * time.Hour
 
