@@ -44,6 +44,8 @@ func Format(kind string, v float64) string {
 		default:
 			return fmt.Sprintf("%.0f days", d.Hours()/24)
 		}
+	case Days:
+		return fmt.Sprintf("%.0f days", v)
 	case Load:
 		return fmt.Sprintf("%.2f", v)
 	}

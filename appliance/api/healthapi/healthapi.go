@@ -135,6 +135,7 @@ const (
 	Octets      = "octets"
 	Seconds     = "seconds"
 	Load        = "load"
+	Days        = "days"
 )
 
 // Reading is one measured value.

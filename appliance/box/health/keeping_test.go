@@ -129,6 +129,47 @@ func TestDaysToFull(t *testing.T) {
 	}
 }
 
+// A disk that gets full is told of once, not at each turn of the forecast.
+func TestTrend(t *testing.T) {
+	m := monitor(t, Config{SMTP: "127.0.0.1:1"})
+	now := time.Date(2026, 3, 31, 0, 0, 0, 0, time.UTC)
+	ask := func() string {
+		m.trend(t.Context(), now)
+		m.step(t.Context(), now)
+		now = now.Add(trendEvery)
+		var what []string
+		for _, s := range m.judge.States() {
+			what = append(what, s.Level.String()+": "+s.What)
+		}
+		return strings.Join(what, "; ")
+	}
+	fill := func(left, perDay float64) { // for ten days until now
+		for h := range 240 {
+			at := now.Add(-time.Duration(h) * time.Hour)
+			if err := m.history.Add("space/data/free", at, left+perDay*float64(h)/24); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if s := ask(); s != "" {
+		t.Errorf("without a history: %s", s)
+	}
+	fill(40e9, 1e9)
+	for range 2 * confirmations {
+		ask()
+	}
+	if s := ask(); s != "watch: The disk will be full in about 40 days if mail goes on growing as it did." {
+		t.Error(s)
+	}
+	for n, turn := range []float64{0.97, 1.03, 0.97, 1.03} {
+		m.put("trend", []healthapi.Reading{{ID: trendID, Kind: healthapi.Days, Value: trendWatch * turn, WatchLow: ptr(trendWatch), BadLow: ptr(trendBad)}}, nil)
+		m.step(t.Context(), now)
+		if len(m.judge.States()) != 1 {
+			t.Errorf("turn %d ended it", n)
+		}
+	}
+}
+
 // sink takes mail and gives the messages.
 func sink(t *testing.T) (addr string, messages chan string) {
 	t.Helper()

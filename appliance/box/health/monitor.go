@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -300,26 +299,30 @@ func (m *Monitor) drives(_ context.Context, now time.Time) {
 	m.put("drives", r, f)
 }
 
+// Days until the disk is full. A new disk is not bought and built in within two
+// weeks; what is years away is not known.
+const (
+	trendID    = "space/data/trend"
+	trendWatch = 60.0
+	trendBad   = 14.0
+	trendMost  = 3650.0
+)
+
 // trend says when the disk will be full if things go on as they did.
 func (m *Monitor) trend(_ context.Context, now time.Time) {
 	points, err := m.history.Points("space/data/free", healthapi.SpanMonth, now)
 	if err != nil {
 		return // nothing is known yet
 	}
-	f := finding{id: "space/data/trend"}
-	if days, ok := daysToFull(points); ok {
-		switch {
-		case days < 14:
-			f.level = healthapi.Bad
-		case days < 60:
-			f.level = healthapi.Watch
-		}
-		if f.level != healthapi.OK {
-			f.what = "The disk will be full in about " + plural(int(math.Round(days)), "day", "days") + " if mail goes on growing as it did."
-			f.means, f.do = meaningOf("space/data")
-		}
+	days, ok := daysToFull(points)
+	if !ok {
+		m.put("trend", nil, nil)
+		return
 	}
-	m.put("trend", nil, []finding{f})
+	m.put("trend", []healthapi.Reading{{
+		ID: trendID, Kind: healthapi.Days, Name: "time until the disk for mail is full", Value: min(days, trendMost),
+		WatchLow: ptr(trendWatch), BadLow: ptr(trendBad),
+	}}, nil)
 }
 
 func plural(n int, one, many string) string {

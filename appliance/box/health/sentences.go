@@ -31,6 +31,12 @@ func describe(r healthapi.Reading, level healthapi.Level) finding {
 	case healthapi.Voltage, healthapi.Current, healthapi.Power:
 		f.what = fmt.Sprintf("The supply is out of bounds: %s is at %s, the limit is %s.", r.Name, value, limit)
 		f.means, f.do = "The power supply or the board may be failing.", "Look at the power supply; have a second one ready."
+	case healthapi.Days:
+		f.what = fmt.Sprintf("The disk will be full in about %.0f days if mail goes on growing as it did.", r.Value)
+		if r.Value < 2 {
+			f.what = "The disk will be full within two days if mail goes on growing as it did."
+		}
+		f.means, f.do = meaningOf("space/data")
 	default:
 		f.what = capital(fmt.Sprintf("%s: %s, the limit is %s.", r.Name, value, limit))
 		f.means, f.do = meaningOf(r.ID)
