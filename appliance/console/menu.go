@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -33,6 +34,43 @@ func (m *model) openMenu() tea.Cmd {
 		},
 	})
 	return nil
+}
+
+// mailSilent tells that maild, which keeps the password, cannot be asked.
+func (m *model) mailSilent() bool { return slices.Contains(m.state.Silent, "maild") }
+
+// lookMenu is what is left of the menu while no password can be checked. It
+// shows how the box is and changes nothing, to whoever stands there: who does
+// could as well switch the box off and take the disk along. Without it there
+// would be no log and no support bundle just when they are needed.
+func (m *model) lookMenu() *list {
+	T := m.c.T
+	return &list{
+		title: T("Menu"), free: true,
+		intro: T("The mail service does not answer, and it keeps the password. What only shows how the box is can be opened without."),
+		items: []item{
+			{T("Health"), "", func() tea.Cmd { return m.open(m.healthList()) }},
+			{T("Logs"), "", func() tea.Cmd { return m.open(m.logs()) }},
+			{T("Test the network"), "", func() tea.Cmd { m.push(netTestScreen{}); return m.watchTests() }},
+			{T("Support bundle to a USB stick"), "", m.openSupport},
+		},
+	}
+}
+
+// closeMenus takes the menus away from who has gone, or who had them only while
+// no password could be checked.
+func (m *model) closeMenus() {
+	switch bottom := m.bottom().(type) {
+	case *form: // the question for the password
+		return
+	case *list:
+		if bottom.free && m.mailSilent() {
+			return
+		}
+	}
+	if m.now().After(m.unlockedUntil) {
+		m.stack = nil
+	}
 }
 
 func (m *model) menu() *list {

@@ -169,6 +169,29 @@ func TestMenuIsLocked(t *testing.T) {
 	d.wants("Locked")
 }
 
+// Where the mail service is what is broken, who stands there still learns why.
+func TestMenuWithoutTheMailService(t *testing.T) {
+	d, _, _ := menuDrive(t)
+	f := d.m.backend.(*fake)
+	f.state.SetUp, f.state.Serving, f.state.AskAgain, f.state.Silent = false, false, true, []string{"maild"}
+	d.run(d.m.readState)
+	d.wants("M: menu")
+	d.keys("m")
+	d.expect("menu-no-mail")
+	d.choose("Logs")
+	d.choose("maild")
+	d.wants("the last line")
+	d.run(second(d.m.Update(refresh{})))
+	d.wants("the last line")
+	// When it is back the password is what opens the menu.
+	f.state.SetUp, f.state.Serving, f.state.AskAgain, f.state.Silent = true, true, false, nil
+	d.run(d.m.readState)
+	d.run(second(d.m.Update(refresh{})))
+	d.wants("ALL WELL")
+	d.keys("m")
+	d.wants("Locked")
+}
+
 func TestMailboxesOnTheConsole(t *testing.T) {
 	d, mail, _ := menuDrive(t)
 	d.unlock()

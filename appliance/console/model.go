@@ -135,9 +135,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return m, nil
 	case refresh:
-		if _, locked := m.bottom().(*form); !locked && m.now().After(m.unlockedUntil) {
-			m.stack = nil // whoever opened the menus has gone
-		}
+		m.closeMenus()
 		if tests := m.watchTests(); tests != nil {
 			return m, tea.Batch(tests, m.readState)
 		}
@@ -278,8 +276,11 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	T := m.c.T
 	switch k.String() {
 	case "m", "M":
-		if m.state.SetUp {
+		switch {
+		case m.state.SetUp:
 			return m.openMenu()
+		case m.mailSilent():
+			return m.open(m.lookMenu())
 		}
 	case "p", "P":
 		m.asked = &question{T("Switch the box off? Press Y for yes, any other key for no."), m.backend.PowerOff, T("Switching off.")}
@@ -361,7 +362,7 @@ func (m *model) page() (title string, lines []string, keys string) {
 		return title, lines, keys
 	}
 	keys = T("P: switch off   R: restart")
-	if m.state.SetUp {
+	if m.state.SetUp || m.mailSilent() {
 		keys = T("M: menu   P: switch off   R: restart")
 	}
 	if m.asked != nil {

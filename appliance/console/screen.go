@@ -67,6 +67,8 @@ type list struct {
 	// load, where set, fills items; it is asked again with reload.
 	load   func(ctx context.Context) ([]item, error)
 	loaded bool
+	// free is a first list that may be open without the password.
+	free bool
 }
 
 // item is one line of a list.
