@@ -79,11 +79,16 @@ fuzz: ## each fuzz target for FUZZTIME
 fmt: ## format the sources
 	gofmt -w $$(git ls-files '*.go')
 
+# Without SA4006: where several values are assigned at once, one may be of no use.
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-SA4006
+
 .PHONY: check lint
 check: ## format, vet, and what the linters say
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }
 	go vet ./...
 	go vet -tags vm ./image ./cmd/qemu/...
+	$(STATICCHECK) ./...
+	$(STATICCHECK) -tags vm ./image ./cmd/qemu/...
 lint: check
 
 .PHONY: clean
