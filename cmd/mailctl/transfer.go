@@ -49,6 +49,9 @@ func importMail(ctx context.Context, c *ctl, args []string) error {
 	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, io.ErrClosedPipe) {
 		err = sendErr // what was wrong first
 	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted; what was imported stays, run it again to go on")
+	}
 	if err != nil {
 		return err
 	}

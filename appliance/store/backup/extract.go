@@ -129,8 +129,13 @@ func (x *extract) write(ctx context.Context, out *sealer, s *Summary, sel Select
 			}
 		}
 	}
+	if sel.MessageID != "" && s.Bodies == 0 {
+		return errNoMessage
+	}
 	return bodies.flush()
 }
+
+var errNoMessage = fmt.Errorf("%w: no message with that Message-ID", ErrNotFound)
 
 // chosen is a selected mailbox with the rows of its selected messages.
 type chosen struct {

@@ -42,7 +42,7 @@ const (
 
 // RestorePart brings a part of a full backup and its increments, in order,
 // back. What it has restored stays where it fails; running it again goes on.
-// ErrNotFound where the backup has no such account or mailbox.
+// ErrNotFound where the backup has no such account, mailbox or message.
 func RestorePart(ctx context.Context, st *store.Store, p Part, chain ...*Reader) (PartReport, error) {
 	if p.Under != "" {
 		var err error
@@ -73,10 +73,13 @@ func RestorePart(ctx context.Context, st *store.Store, p Part, chain ...*Reader)
 	if err := r.deliver(ctx); err != nil {
 		return r.report, err
 	}
-	for id := range r.places {
-		if p.MessageID != "" {
-			break // most are messages that were not meant
+	if p.MessageID != "" { // most places are of messages that were not meant
+		if r.report.Restored+r.report.There == 0 && len(r.report.Problems) == 0 {
+			return r.report, errNoMessage
 		}
+		return r.report, nil
+	}
+	for id := range r.places {
 		r.problem(fmt.Sprintf("body %d", id), errMissing)
 	}
 	return r.report, nil

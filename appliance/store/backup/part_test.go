@@ -148,10 +148,14 @@ func TestPart(t *testing.T) {
 		"account": {Selection{Address: "nobody@example.org"}, bob, "", nil},
 		"mailbox": {Selection{Address: p.Address, Mailbox: "Wor"}, bob, "", nil},
 		"message": {Selection{Address: p.Address, Mailbox: "INBOX", UID: 99}, bob, "", nil},
+		"id":      {Selection{Address: p.Address, MessageID: "none@example.org"}, bob, "", nil},
 		"gone":    {Selection{Address: p.Address, Mailbox: "INBOX", UID: 2}, bob, "", nil},
 	} {
 		if _, err := RestorePart(ctx, st, p, readers(t, file, file1)...); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s that is not there: %v", name, err)
+		}
+		if _, err := Extract(ctx, io.Discard, p.Selection, readers(t, file, file1)...); !errors.Is(err, ErrNotFound) {
+			t.Errorf("extract of %s that is not there: %v", name, err)
 		}
 	}
 }
