@@ -236,6 +236,7 @@ func (m *Monitor) quick(ctx context.Context, now time.Time) {
 	r, f := m.carriers.read(m.path("sys"), now)
 	readings, found = append(readings, r...), append(found, f...)
 	found = append(found, arrays(m.path("sys"))...)
+	found = append(found, controllerArrays(m.path("sys"))...)
 	found = append(found, m.kernel.read(now)...)
 	found = append(found, m.readSyslog(now)...)
 	if uptime(m.path("proc")) >= complaintShown {

@@ -143,6 +143,27 @@ func TestArrays(t *testing.T) {
 	}
 }
 
+func TestArraysOfControllers(t *testing.T) {
+	sys := tree(t, map[string]string{
+		"class/raid_devices/0:1:0:0/state": "active", "class/raid_devices/0:1:0:0/device/block/sda/size": "1",
+		"class/raid_devices/0:1:1:0/state": "degraded", "class/raid_devices/0:1:1:0/device/block/sdb/size": "1",
+		"class/raid_devices/0:1:2:0/state": "resyncing", "class/raid_devices/0:1:2:0/resync": "40",
+		"class/raid_devices/0:1:3:0/state": "offline",
+	})
+	got := map[string]string{}
+	for _, f := range controllerArrays(sys) {
+		got[f.id] = f.level.String() + " " + f.what
+	}
+	for id, want := range map[string]string{
+		"raid/0:1:0:0": "ok ", "raid/0:1:1:0": "bad The disk array sdb lacks a disk.",
+		"raid/0:1:2:0": "watch The disk array 0:1:2:0 is being rebuilt (40 %).", "raid/0:1:3:0": "bad The disk array 0:1:3:0 does not work any more.",
+	} {
+		if got[id] != want {
+			t.Errorf("%s: %q, want %q", id, got[id], want)
+		}
+	}
+}
+
 func TestLostLink(t *testing.T) {
 	sys := tree(t, map[string]string{
 		"class/net/eth0/device/x": "", "class/net/eth0/carrier": "1", "class/net/eth0/statistics/rx_errors": "7",
