@@ -69,6 +69,7 @@ bench-store: host ## measure the store alone; CORPORA is a folder with *.tar.xz 
 	go test -run '^$$' -bench 'Deliver|Encrypted' -benchtime 3000x -timeout 0 ./appliance/store/store
 	PILLARBOX_CORPORA=$(abspath $(CORPORA)) go test -run '^$$' -bench 'Corpus|Huge|Mailbox|Search' -benchtime 1x -timeout 0 ./appliance/store/store
 	go test -run '^$$' -bench Large -benchtime 10x -timeout 0 -v ./appliance/store/store
+	go test -run '^$$' -bench 'Full|Increment|Restore|Verify' -benchtime 3x -timeout 0 ./appliance/store/backup
 	go test -run '^$$' -bench Deliver -benchtime 20000x -timeout 0 ./appliance/mail/indexer
 
 .PHONY: fuzz
