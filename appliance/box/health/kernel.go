@@ -42,7 +42,11 @@ var complaints = []complaint{
 		"The file system on %s has errors.", "What is stored there may be lost.", "Make a backup now, restart the box so that it is checked, look at the disk.", 0},
 	{"kernel/raid/", regexp.MustCompile(`md/raid.*?:(md\w+): Disk failure`), healthapi.Bad,
 		"A disk of the array %s has failed.", "Everything still works, but the failure of one more disk loses what is on it.", "Replace the disk that failed.", 0},
-	{"kernel/mce", regexp.MustCompile(`mce: .*\[Hardware Error\]|\[Hardware Error\]: Machine check`), healthapi.Bad,
+	// Errors that were set right come first: of a status in hexadecimal digits bit
+	// 61 says that it was not (Intel 64 manual, volume 3B, IA32_MCi_STATUS).
+	{"kernel/mce/corrected", regexp.MustCompile(`\[Hardware Error\]: (?:Machine check events logged|Corrected error|event severity: corrected|CPU \d+: Machine Check: [0-9a-f]+ Bank \d+: [89cd][0-9a-f]{15})`), healthapi.Watch,
+		"The hardware has made an error that could be set right (machine check).", "It may get worse.", "Look at temperatures and memory errors; if it comes again and again, ask the maker of the server.", 0},
+	{"kernel/mce", regexp.MustCompile(`\[Hardware Error\]: (?:CPU \d+: Machine Check|Machine check: |.*Uncorrected|event severity: (?:recoverable|fatal|panic))`), healthapi.Bad,
 		"The processor has reported an error of the hardware (machine check).", "The processor, the memory or the board may be failing.", "Look at temperatures and memory errors; make a support bundle and ask the maker of the server.", 0},
 	{"kernel/heat", regexp.MustCompile(`(?:Core|Package) temperature.* above threshold`), healthapi.Watch,
 		"The processor slows itself down because it is too hot.", "The box is slow, and its parts wear out.", "Look at the fans, remove dust, cool the room.", 0},

@@ -20,7 +20,14 @@ func TestKernel(t *testing.T) {
 		{"nvme nvme0: I/O 12 QID 3 timeout, aborting", "kernel/bus/nvme0", "does not answer in time"},
 		{"EXT4-fs error (device sda4): ext4_lookup:1855: inode #2: comm maild: deleted inode", "kernel/fs/sda4", "on sda4"},
 		{"md/raid1:md127: Disk failure on sdb3, disabling device.", "kernel/raid/md127", "md127"},
-		{"mce: [Hardware Error]: Machine check events logged", "kernel/mce", "machine check"},
+		{"mce: [Hardware Error]: Machine check events logged", "kernel/mce/corrected", "set right"},
+		{"mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 5: 8c00004000010090", "kernel/mce/corrected", "set right"},
+		{"[Hardware Error]: Corrected error, no action required.", "kernel/mce/corrected", "set right"},
+		{"{1}[Hardware Error]: event severity: corrected", "kernel/mce/corrected", "set right"},
+		{"mce: [Hardware Error]: CPU 1: Machine Check: 0 Bank 5: be00000000800400", "kernel/mce", "reported an error"},
+		{"mce: [Hardware Error]: CPU 1: Machine Check Exception: 5 Bank 4: b200000000070005", "kernel/mce", "reported an error"},
+		{"[Hardware Error]: Uncorrected, software restartable error.", "kernel/mce", "reported an error"},
+		{"{1}[Hardware Error]: event severity: fatal", "kernel/mce", "reported an error"},
 		{"mce: CPU2: Package temperature is above threshold, cpu clock is throttled (total events = 1)", "kernel/heat", "too hot"},
 		{"Out of memory: Killed process 512 (maild) total-vm:1234kB", "kernel/oom", "program maild was ended"},
 		{"INFO: task maild:412 blocked for more than 120 seconds.", "kernel/hung", "maild waited"},
@@ -32,6 +39,8 @@ func TestKernel(t *testing.T) {
 		{"ata1: SATA link up 6.0 Gbps (SStatus 133 SControl 300)", "", ""},
 		{"pcieport 0000:00:1c.0: AER: enabled with IRQ 24", "", ""},
 		{"mce: Using 10 MCE banks", "", ""},
+		{"mce: [Hardware Error]: TSC 0 ADDR 1234", "", ""},
+		{"mce: [Hardware Error]: PROCESSOR 0:306c3 TIME 1400000000 SOCKET 0 APIC 0 microcode 1c", "", ""},
 	} {
 		var k kernel
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
