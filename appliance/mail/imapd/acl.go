@@ -63,7 +63,7 @@ func (c *conn) cmdGetACL(ctx context.Context, _ *call) error {
 	}
 	c.enc.Raw("* ACL ").Mailbox(name)
 	for _, g := range list {
-		c.enc.SP().AString(g.Identifier).SP().Raw(g.Rights.String())
+		c.enc.SP().AString(g.Identifier).SP().Raw(g.Rights.Shown())
 	}
 	c.enc.End()
 	return nil
@@ -121,5 +121,5 @@ func (c *conn) writeMyRights(name string, rights session.Rights) {
 		c.enc.Raw(`""`).End()
 		return
 	}
-	c.enc.Raw(rights.String()).End()
+	c.enc.Raw(rights.Shown()).End()
 }

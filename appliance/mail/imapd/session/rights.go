@@ -45,6 +45,27 @@ func (set Rights) String() string {
 	return b.String()
 }
 
+// Shown writes the set as ACL and MYRIGHTS tell it: with the obsolete rights
+// too that any of its members stands for (RFC 4314 section 2.1.1), which older
+// clients look for.
+func (set Rights) Shown() string {
+	s := set.String()
+	if set.Any(createRights) {
+		s += "c"
+	}
+	if set.Any(deleteRights) {
+		s += "d"
+	}
+	return s
+}
+
+// What the obsolete "c" and "d" stand for. Deleting a mailbox is in one of them
+// only, in which is the server's choice (RFC 4314 section 2.1.1).
+const (
+	createRights = RightCreate | RightDelete
+	deleteRights = RightTrash | RightExpunge
+)
+
 // ParseRights reads letters. The obsolete "c" and "d" mean what they meant
 // (RFC 4314 section 2.1.1). An unknown letter makes ok false.
 func ParseRights(s string) (set Rights, ok bool) {
@@ -53,9 +74,9 @@ func ParseRights(s string) (set Rights, ok bool) {
 		case i >= 0:
 			set |= 1 << i
 		case c == 'c':
-			set |= RightCreate | RightDelete
+			set |= createRights
 		case c == 'd':
-			set |= RightTrash | RightExpunge | RightDelete
+			set |= deleteRights
 		default:
 			return 0, false
 		}

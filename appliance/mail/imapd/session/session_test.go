@@ -96,9 +96,14 @@ func TestMatch(t *testing.T) {
 }
 
 func TestRights(t *testing.T) {
-	for in, want := range map[string]string{"": "", "lrs": "lrs", "aetxkpiwsrl": "lrswipkxtea", "c": "kx", "d": "xte"} {
+	for in, want := range map[string]string{"": "", "lrs": "lrs", "aetxkpiwsrl": "lrswipkxtea", "c": "kx", "d": "te"} {
 		if r, ok := ParseRights(in); !ok || r.String() != want {
 			t.Errorf("%q is %q, want %q", in, r, want)
+		}
+	}
+	for in, want := range map[string]string{"lrs": "lrs", "k": "kc", "te": "ted", "x": "xc"} {
+		if r, _ := ParseRights(in); r.Shown() != want {
+			t.Errorf("%q is shown as %q, want %q", in, r.Shown(), want)
 		}
 	}
 	if _, ok := ParseRights("lz"); ok {
