@@ -354,7 +354,16 @@ func TestSkippedIDs(t *testing.T) {
 		return inbox, last
 	}
 	before, seen := last(st)
+	var validity uint32 // of many made at once, it is ahead of the time
+	for n := range 100 {
+		m, err := st.CreateMailbox(ctx, id, fmt.Sprintf("New %d", 100-n), "")
+		w.must(err)
+		validity = max(validity, m.UIDValidity)
+	}
 	again := restore(t, file)
+	if m, err := again.CreateMailbox(ctx, id, "New 1", ""); err != nil || m.UIDValidity <= validity {
+		t.Errorf("UIDVALIDITY %d after %d, %v", m.UIDValidity, validity, err)
+	}
 	if _, err := again.ChangesSince(ctx, before.ID, before.HighestModSeq); !errors.Is(err, store.ErrCannotCalculateChanges) {
 		t.Errorf("changes of a mailbox since before: %v", err)
 	}

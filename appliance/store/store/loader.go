@@ -213,7 +213,7 @@ func (l *Loader) Close() error {
 		err = errors.Join(l.flush(), l.wait())
 	}
 	l.txn.Discard()
-	if cerr := l.s.db.Close(); err == nil {
+	if cerr := l.s.end(l.s.db.Close); err == nil {
 		err = errors.Join(cerr, l.s.failure())
 	}
 	l.s.db = nil

@@ -12,6 +12,9 @@ const (
 	skippedUIDs = 1 << 20
 	// skippedIDs is the same for ids of 64 bits.
 	skippedIDs = 1 << 32
+	// skippedValidities is the same for UIDVALIDITY, which is the time or ahead
+	// of it by as many mailboxes as were made at once.
+	skippedValidities = 1 << 16
 )
 
 // skipIDs moves all counters ahead, see Loader.Close.
@@ -31,6 +34,7 @@ func (l *Loader) skipIDs() error {
 		g.LastBlob += skippedIDs
 		g.LastQueue += skippedIDs
 		g.LastRev += skippedIDs
+		g.LastUIDValidity = max(g.LastUIDValidity, uint32(max(0, l.s.now().Unix()))) + skippedValidities
 		return l.Put(k, g.encode())
 	})
 	if err != nil {
