@@ -165,6 +165,9 @@ func (e Env) create(name string) (*output, error) {
 	if name == "-" {
 		return &output{Writer: e.Out}, nil
 	}
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("%s is a folder", name) // before all the work, not after it
+	}
 	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err

@@ -62,15 +62,22 @@ func (e Env) flags(name, usage string) *flag.FlagSet {
 	return f
 }
 
-// parse parses a command line; done says that only help was wanted.
+// parse parses a command line, options behind its words too; done says that
+// only help was wanted.
 func parse(f *flag.FlagSet, args []string) (done bool, err error) {
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("%w: %w", ErrUsage, err)
+	var words []string
+	for {
+		switch err := f.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return true, nil
+		case err != nil:
+			return false, fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+		if f.NArg() == 0 {
+			return false, f.Parse(append([]string{"--"}, words...)) // they are what is left
+		}
+		words, args = append(words, f.Arg(0)), f.Args()[1:]
 	}
-	return false, nil
 }
 
 // usage complains about a command line.

@@ -128,9 +128,15 @@ func TestCommands(t *testing.T) {
 	if _, _, err := b.run(nil, "backup", "--increment", file("x")); err == nil {
 		t.Error("an increment to nothing")
 	}
+	if _, _, err := b.run(nil, "backup", dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
+		t.Errorf("a backup to a folder: %v", err)
+	}
+	if _, err := os.Stat(dir + ".part"); err == nil {
+		t.Error("a part of a backup was left")
+	}
 	b.ok("backup", file("full"))
 	b.deliver(6, 7)
-	b.ok("backup", "--increment", "--recipient", id.Recipient().String(), file("inc1"))
+	b.ok("backup", file("inc1"), "--increment", "--recipient", id.Recipient().String())
 	b.deliver(8, 8)
 	inc2, _, err := b.run(nil, "backup", "--increment", "-")
 	b.must(err)
