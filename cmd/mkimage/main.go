@@ -29,6 +29,10 @@ import (
 // release is the release being worked on; a tag of git says more.
 const release = "0.1.0"
 
+// mostNamed is how many missing firmware files are named: without the packages
+// that hold them there are hundreds.
+const mostNamed = 20
+
 // exitUsage is the exit code for a wrong command line, which package flag uses too.
 const exitUsage = 2
 
@@ -231,7 +235,11 @@ func report(res *image.Result, files []string) error {
 		fmt.Printf("left out, no package source of this machine has them: %s\n", strings.Join(r.LeftOut, ", "))
 	}
 	if n := len(r.MissingFirmware); n > 0 {
-		fmt.Printf("%d firmware files that modules may ask for are in no package; the box names the ones it misses\n", n)
+		names := strings.Join(r.MissingFirmware[:min(n, mostNamed)], ", ")
+		if n > mostNamed {
+			names += ", ..."
+		}
+		fmt.Printf("%d firmware files that modules may ask for are in no package; the box names the ones it misses: %s\n", n, names)
 	}
 	for _, name := range files {
 		st, err := os.Stat(name)
