@@ -129,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (d *Daemon, err error) {
 	if err := d.provision(ctx); err != nil {
 		return nil, err
 	}
-	d.store.KeepDeleted(d.undeleteFor())
+	d.tellStore()
 	d.certs, err = certs.Open(certs.Config{Dir: filepath.Join(cfg.State, "certs"), Floor: cfg.BuildTime, Log: cfg.Log.With("part", "certs")}, d.names())
 	if err != nil {
 		return nil, err
@@ -168,10 +168,7 @@ func (d *Daemon) hostname() string {
 	return defaultHostname
 }
 
-func (d *Daemon) maxSize() int64 { return d.people.Current().MaxMessageSize }
-func (d *Daemon) undeleteFor() time.Duration {
-	return time.Duration(d.people.Current().UndeleteDays) * 24 * time.Hour
-}
+func (d *Daemon) maxSize() int64       { return d.people.Current().MaxMessageSize }
 func (d *Daemon) allowPlaintext() bool { return d.people.Current().AllowPlaintextLogin }
 func (d *Daemon) names() []string      { return certs.Names(d.hostname(), d.people.DomainNames()) }
 
@@ -181,6 +178,19 @@ func (d *Daemon) tellChanged() {
 	case d.changed <- struct{}{}:
 	default: // it is about to look anyway
 	}
+}
+
+// tellStore gives the store the settings that concern it.
+func (d *Daemon) tellStore() {
+	s := d.people.Current()
+	d.store.KeepDeleted(time.Duration(s.UndeleteDays) * 24 * time.Hour)
+	zone := time.Local
+	if s.Timezone != "" {
+		if l, err := time.LoadLocation(s.Timezone); err == nil {
+			zone = l
+		}
+	}
+	d.store.SetZone(zone)
 }
 
 // follow applies changed settings to what does not ask for them at each use.
@@ -193,7 +203,7 @@ func (d *Daemon) follow(ctx context.Context) {
 			if err := d.certs.SetNames(d.names()); err != nil {
 				d.events.add(mailapi.LevelAlert, "the certificate could not be made for the new names: "+err.Error())
 			}
-			d.store.KeepDeleted(d.undeleteFor())
+			d.tellStore()
 			d.queue.Kick() // the smart host may be another one
 		}
 	}

@@ -75,7 +75,7 @@ func (k *keeper) run() {
 			if err := k.s.sweepOld(k.ctx); err != nil {
 				k.report("what has become old", err)
 			}
-			if k.s.now().Hour() == reclaimHour {
+			if k.s.night() {
 				if err := k.s.sweepThreads(k.ctx); err != nil {
 					k.report("conversations", err)
 				}

@@ -80,11 +80,12 @@ type Store struct {
 	lastAcct  atomic.Uint64
 	broken    atomic.Pointer[error] // why the store is read-only
 	noReserve atomic.Bool           // the reserve was given up, or could not be made
-	undelete  atomic.Int64          // how long expunged mail stays restorable, nanoseconds
-	lastMail  atomic.Int64          // when a delivery was last made durable, nanoseconds
-	abandoned abandoned             // spooled bodies the keeper is to drop
-	garbage   atomic.Int64          // bytes of bodies removed since space was last given back
-	reclaimed time.Time             // when the keeper last gave space back
+	zone      atomic.Pointer[time.Location]
+	undelete  atomic.Int64 // how long expunged mail stays restorable, nanoseconds
+	lastMail  atomic.Int64 // when a delivery was last made durable, nanoseconds
+	abandoned abandoned    // spooled bodies the keeper is to drop
+	garbage   atomic.Int64 // bytes of bodies removed since space was last given back
+	reclaimed time.Time    // when the keeper last gave space back
 
 	nextLogs []string // files Badger's logs will go on in; the committer's, from start on
 
@@ -104,6 +105,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	o.defaults()
 	s := &Store{dir: dir, o: o, log: o.Log, now: o.Now}
 	s.KeepDeleted(o.UndeleteFor)
+	s.SetZone(time.Local)
 	s.snaps.active = map[uint64]int{}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)

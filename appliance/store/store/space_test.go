@@ -345,6 +345,27 @@ func TestReclaimKeepsEverything(t *testing.T) {
 	}
 }
 
+// What waits for the night is done in that of the people, not of the clock.
+func TestNight(t *testing.T) {
+	clock := newClock(time.Date(2026, 7, 1, 1, 30, 0, 0, time.UTC))
+	s := open(t, Options{Now: clock.now})
+	there := func(hours int) *time.Location { return time.FixedZone("there", hours*3600) }
+	if s.SetZone(there(2)); !s.night() {
+		t.Error("half past three is not in the night")
+	}
+	if s.SetZone(there(-8)); s.night() {
+		t.Error("half past five in the afternoon is in the night")
+	}
+	s.garbage.Store(2 * reclaimNightly)
+	if err := s.spaceKeeper(t.Context()); err != nil || s.garbage.Load() == 0 {
+		t.Errorf("the store paused by day: %v", err)
+	}
+	s.SetZone(there(2))
+	if err := s.spaceKeeper(t.Context()); err != nil || s.garbage.Load() != 0 {
+		t.Errorf("the store did not pause at night: %v", err)
+	}
+}
+
 func TestFailedSyncMakesReadOnly(t *testing.T) {
 	s := open(t, Options{})
 	acct := newAccount(t, s)
