@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 
@@ -101,7 +102,14 @@ func writeMetadataValue(c *conn, v []byte) {
 		c.enc.Nil()
 		return
 	}
-	c.enc.Bytes(v)
+	// RFC 5464 section 5: a literal8 where a literal cannot hold it.
+	binary := bytes.IndexByte(v, 0) >= 0
+	c.enc.BeginLiteral(int64(len(v)), binary)
+	if binary {
+		c.enc.BinaryChunk(v)
+	} else {
+		c.enc.Chunk(v)
+	}
 }
 
 // cmdSetMetadata answers SETMETADATA (RFC 5464 section 4.3).
