@@ -17,7 +17,7 @@ const (
 // notify is what a client asked for by NOTIFY (RFC 5465).
 type notify struct {
 	*session.Notifier
-	selected bool           // the selected mailbox is announced at once
+	selected bool           // the selected mailbox was asked about: its events are announced at once
 	delayed  bool           // but for messages that went
 	events   session.Events // of the selected mailbox
 	fetch    *fetchWant     // of its new messages; nil: nothing

@@ -38,7 +38,7 @@ func (c *conn) fetchNew(ctx context.Context, es []store.Entry) error {
 		}
 	}
 	want := *c.notify.fetch
-	want.uid = want.uid || c.on.qresync
+	want.uid = want.uid || c.on.qresync && !c.on.uidonly
 	return newFetcher(c, &want).batch(ctx, ms)
 }
 
@@ -210,7 +210,8 @@ func (c *conn) announcing(wait func() error) error {
 	if c.notify == nil || c.dec.Buffered() > 0 {
 		return wait()
 	}
-	return c.announceWhile(wait, c.notify.selected, !c.notify.delayed)
+	// SELECTED NONE asks for silence (RFC 5465 section 5).
+	return c.announceWhile(wait, c.notify.selected && c.notify.events != 0, !c.notify.delayed)
 }
 
 // announceWhile runs wait and announces changes meanwhile: those of the

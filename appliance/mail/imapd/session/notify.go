@@ -209,7 +209,7 @@ func (n *Notifier) compare(known map[store.MailboxID]store.Mailbox, subs map[str
 	}
 	for id, b := range known {
 		if _, there := n.known[id]; !there && n.wanted(b.Name)&MailboxName != 0 {
-			out = append(out, NameChange{Name: b.Name, Gone: true})
+			out = append(out, NameChange{Name: b.Name, Gone: true, Subscribed: n.subs[b.Name]})
 		}
 	}
 	told := make(map[string]bool, len(out))
