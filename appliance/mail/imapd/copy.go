@@ -54,7 +54,8 @@ func (c *conn) cmdCopy(ctx context.Context, cl *call) error {
 		return tryCreate(err)
 	}
 	if len(res.From) == 0 {
-		if !cl.uid {
+		// "$" may hold nothing (RFC 9051 section 6.4.4.1).
+		if !cl.uid && !imap.IsSearchRes(set) {
 			return no(codeExpungeIssued, "The messages are gone")
 		}
 		cl.text = "No messages copied"
