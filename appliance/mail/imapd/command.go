@@ -111,6 +111,9 @@ func no(code imap.ResponseCode, text string) error {
 	return answer(imap.StatusResponseTypeNo, code, text)
 }
 
+// errUIDRequired answers the use of a message number with UIDONLY (RFC 9586 section 3).
+var errUIDRequired = answer(imap.StatusResponseTypeBad, "UIDREQUIRED", "Message numbers are disabled")
+
 func bad(text string) error { return answer(imap.StatusResponseTypeBad, "", text) }
 
 // maxTag is the longest tag that is repeated for a command that cannot be read.
@@ -196,8 +199,7 @@ func (c *conn) run(ctx context.Context, cl *call) error {
 		}
 		return bad("Not allowed after the login")
 	case cmd.numbers && !cl.uid && c.on.uidonly:
-		// RFC 9586 section 3
-		return answer(imap.StatusResponseTypeBad, "UIDREQUIRED", "Message numbers are disabled")
+		return errUIDRequired
 	}
 	return cmd.run(c, ctx, cl)
 }

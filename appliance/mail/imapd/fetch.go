@@ -38,7 +38,9 @@ func (c *conn) cmdFetch(ctx context.Context, cl *call) error {
 		c.enableCondstore()
 	}
 	w.modseq = w.modseq || w.useChanged // RFC 7162 section 3.1.4.1
-	w.uid = w.uid || cl.uid
+	// An UIDFETCH response begins with the UID: there it is told again only to
+	// who names it (RFC 9586 section 3.3).
+	w.uid = w.uid || cl.uid && !c.on.uidonly
 	if w.vanished {
 		gone, err := c.sel.VanishedSince(ctx, w.changedSince, set.(imap.UIDSet))
 		if err != nil {
@@ -173,7 +175,7 @@ func (f *fetcher) message(ctx context.Context, m *session.Numbered, facts *sessi
 		first = false
 	}
 	// A change of flags that was not asked for is told with the UID (RFC 7162 section 3.2.4).
-	if (w.uid || marked && c.on.qresync) && !c.on.uidonly {
+	if w.uid || marked && c.on.qresync && !c.on.uidonly {
 		sep()
 		e.Raw("UID ").Num32(uint32(m.UID))
 	}

@@ -31,7 +31,7 @@ type searchParser struct {
 	now     time.Time
 	keys    int
 	charset string
-	err     error // a semantic error: the sets of the view
+	err     error // what the grammar does not forbid, answered BAD
 }
 
 // cmdSearch answers SEARCH and UID SEARCH (RFC 9051 section 6.4.4).
@@ -77,7 +77,10 @@ func (c *conn) cmdSearch(ctx context.Context, cl *call) error {
 // search does what SEARCH, SORT and THREAD have in common around find.
 func (c *conn) search(cl *call, p *searchParser, k *session.Criteria, ret *searchReturn, find func(progress func(done, total int)) error) error {
 	cl.noExpunge = !cl.uid
-	err := p.finish()
+	if p.err != nil {
+		return p.err // BAD leaves "$" as it is (RFC 5182 section 2.1)
+	}
+	err := p.checkCharset()
 	if err == nil {
 		if k.HasModSeq() {
 			c.enableCondstore()
@@ -270,14 +273,14 @@ func (p *searchParser) keysToEnd() *session.Criteria {
 	return k
 }
 
-// finish gives the errors the grammar does not know.
-func (p *searchParser) finish() error {
+// checkCharset refuses charsets that are not known.
+func (p *searchParser) checkCharset() error {
 	switch strings.ToUpper(p.charset) {
 	case "", "UTF-8", "US-ASCII", "UTF8", "ASCII":
 	default:
 		return no("BADCHARSET (US-ASCII UTF-8)", "Charset is not supported")
 	}
-	return p.err
+	return nil
 }
 
 func criteria(key session.Key) *session.Criteria { return &session.Criteria{Key: key} }
@@ -318,7 +321,7 @@ func (p *searchParser) set(uid bool) *session.Criteria {
 		return criteria(session.All)
 	}
 	if _, isSeq := set.(imap.SeqSet); isSeq && p.c.on.uidonly {
-		p.err = answer(imap.StatusResponseTypeBad, "UIDREQUIRED", "Message numbers are disabled")
+		p.err = errUIDRequired
 	}
 	return &session.Criteria{Key: session.InSet, Set: p.c.sel.ResolveLoose(set)}
 }

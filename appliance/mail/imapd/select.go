@@ -17,6 +17,7 @@ type resync struct {
 	uidValidity uint32
 	modseq      uint64
 	known       imap.UIDSet // nil: all
+	numbers     bool        // numbers of messages were told with it
 }
 
 // cmdSelect answers SELECT and EXAMINE (RFC 9051 sections 6.3.2 and 6.3.3).
@@ -42,6 +43,9 @@ func (c *conn) cmdSelect(ctx context.Context, cl *call) error {
 	}
 	if qresync != nil && !c.on.qresync {
 		return bad("QRESYNC is not enabled")
+	}
+	if qresync != nil && qresync.numbers && c.on.uidonly {
+		return errUIDRequired
 	}
 	// A failed SELECT too leaves no mailbox selected.
 	cl.noSync = true
@@ -121,6 +125,7 @@ func (c *conn) qresyncParam() *resync {
 		if c.dec.Peek() == '(' {
 			// Pairs of numbers and UIDs would only save telling of messages that
 			// vanished before the change log begins; there all are told.
+			q.numbers = true
 			c.dec.Expect('(')
 			c.dec.SeqSet()
 			c.dec.SP()
