@@ -39,6 +39,7 @@ func TestReport(t *testing.T) {
 		{"memory in use", "belegter Arbeitsspeicher"},
 		{"load", "Last"},
 		{"nct6775 fan1", "nct6775 fan1"},
+		{"The health monitor waits for an answer of the disks.", "Die Überwachung wartet auf eine Antwort von den Platten."},
 		{"network on eth0: no DHCP server answers; the address 192.0.2.5 must be given up in 7 minutes",
 			"Netzwerk an eth0: Kein DHCP-Server antwortet; die Adresse 192.0.2.5 muss in 7 Minuten aufgegeben werden"},
 		{"network on eth0: another device on the network, 02:00:00:00:00:01, has the address 192.0.2.5 as well: give one of the two another address",

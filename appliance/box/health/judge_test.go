@@ -73,6 +73,27 @@ func TestOneReadingIsNoTwo(t *testing.T) {
 	}
 }
 
+// A disk that holds up who asks it is a state of its own, until it answers.
+func TestSourceThatHangs(t *testing.T) {
+	m := monitor(t, Config{SMTP: "127.0.0.1:1"})
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	states := func(after time.Duration) int {
+		m.step(t.Context(), now.Add(after))
+		return len(m.judge.States())
+	}
+	m.ask("the disks", now, func(time.Time) {
+		if n := states(answerWithin - time.Second); n != 0 {
+			t.Errorf("%d states too early", n)
+		}
+		if n := states(answerWithin); n != 1 || !strings.Contains(m.judge.States()[0].What, "the disks") {
+			t.Errorf("%d states: %+v", n, m.judge.States())
+		}
+	})
+	if n := states(answerWithin + time.Second); n != 0 {
+		t.Errorf("%d states when it has answered", n)
+	}
+}
+
 func TestFindingsAndRestart(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	j := NewJudge(nil, now)

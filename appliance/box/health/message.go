@@ -18,6 +18,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
@@ -49,6 +50,7 @@ type Messenger struct {
 	TLS *tls.Config
 	Log *slog.Logger
 
+	mu    sync.Mutex
 	boxes map[string]*outbox
 }
 
@@ -88,13 +90,15 @@ func (m *Messenger) Load(now time.Time) error {
 	if err := json.Unmarshal(raw, &kept); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for way, changes := range kept {
 		m.box(way).waiting, m.box(way).since = changes, now
 	}
 	return nil
 }
 
-// box is what is to be told by a way.
+// box is what is to be told by a way. mu is held.
 func (m *Messenger) box(way string) *outbox {
 	if m.boxes == nil {
 		m.boxes = map[string]*outbox{}
@@ -105,7 +109,7 @@ func (m *Messenger) box(way string) *outbox {
 	return m.boxes[way]
 }
 
-// keep writes down what waits.
+// keep writes down what waits. mu is held.
 func (m *Messenger) keep() {
 	kept := map[string][]Change{}
 	for way, o := range m.boxes {
@@ -127,6 +131,8 @@ func (m *Messenger) Tell(now time.Time, changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for way := range m.ways() {
 		for _, c := range changes {
 			m.box(way).tell(now, c)
@@ -135,8 +141,31 @@ func (m *Messenger) Tell(now time.Time, changes []Change) {
 	m.keep()
 }
 
-// Work sends what is due. It is called every few seconds.
+// errand is what one way is to tell now.
+type errand struct {
+	way     string
+	send    func(ctx context.Context, now time.Time, changes []Change) error
+	changes []Change
+}
+
+// Work sends what is due. It is called every few seconds, by one goroutine. A
+// server that keeps it waiting keeps nobody from Tell.
 func (m *Messenger) Work(ctx context.Context, now time.Time) {
+	for _, e := range m.due(now) {
+		if err := e.send(ctx, now, e.changes); err != nil {
+			m.Log.Warn("an alert could not be sent and is tried again", "by", e.way, "error", err)
+			continue
+		}
+		m.mu.Lock()
+		m.box(e.way).sent(e.changes)
+		m.keep()
+		m.mu.Unlock()
+	}
+}
+
+func (m *Messenger) due(now time.Time) (errands []errand) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	ways, changed := m.ways(), false
 	for way, o := range m.boxes {
 		send := ways[way]
@@ -146,19 +175,15 @@ func (m *Messenger) Work(ctx context.Context, now time.Time) {
 			continue
 		}
 		changed = o.release(now) || changed
-		if !o.due(now) {
-			continue
+		if o.due(now) {
+			o.tried = now
+			errands = append(errands, errand{way, send, slices.Clone(o.waiting)})
 		}
-		o.tried = now
-		if err := send(ctx, now, o.waiting); err != nil {
-			m.Log.Warn("an alert could not be sent and is tried again", "by", way, "error", err)
-			continue
-		}
-		o.waiting, changed = nil, true
 	}
 	if changed {
 		m.keep()
 	}
+	return errands
 }
 
 // Test tells by each way that it works, and what came of it.

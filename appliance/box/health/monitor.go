@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -30,6 +31,10 @@ const (
 	flushEvery  = time.Hour
 	trendEvery  = time.Hour
 	sourceTime  = 20 * time.Second
+
+	// answerWithin is far beyond what many disks that are busy, and a slow
+	// management controller, take together.
+	answerWithin = 5 * time.Minute
 )
 
 // Config says what to watch and where to keep it.
@@ -79,6 +84,7 @@ type Monitor struct {
 	senderFault time.Time
 	hostname    string
 	groups      map[string]*group
+	asked       map[string]time.Time // since when sources have been asked; zero: they have answered
 }
 
 // group is what a group of sources read last. Each is replaced whole, at times
@@ -121,7 +127,7 @@ func New(cfg Config) (*Monitor, error) {
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{map[string]bool{}, map[string]*errorCount{}},
 		daemons: &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
-		groups:  map[string]*group{}, syslogChanged: make(chan struct{}, 1), metricsChanged: make(chan struct{}, 1),
+		fans:    fans{}, groups: map[string]*group{}, asked: map[string]time.Time{}, syslogChanged: make(chan struct{}, 1), metricsChanged: make(chan struct{}, 1),
 	}
 	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
 	m.messenger = &Messenger{File: filepath.Join(dir, "waiting.json"), SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
@@ -163,15 +169,17 @@ func (m *Monitor) Run(ctx context.Context) error {
 		}
 	})
 	for _, s := range []struct {
+		of    string // what it asks, for people
 		every time.Duration
 		read  func(context.Context, time.Time)
 	}{
-		{quickEvery, m.quick}, {sensorEvery, m.sensors}, {sensorEvery, m.nvmes}, {sensorEvery, m.management},
-		{driveEvery, m.drives}, {driveEvery, m.selfTests}, {trendEvery, m.trend}, {trendEvery, m.lists},
+		{"the services", quickEvery, m.quick}, {"the sensors", sensorEvery, m.sensors}, {"the NVMe disks", sensorEvery, m.nvmes},
+		{"the management controller", sensorEvery, m.management}, {"the disks", driveEvery, m.drives}, {"the disks' own tests", driveEvery, m.selfTests},
+		{"the disk's history", trendEvery, m.trend}, {"the block lists", trendEvery, m.lists},
 	} {
 		all.Go(func() {
 			for {
-				s.read(ctx, time.Now())
+				m.ask(s.of, time.Now(), func(now time.Time) { s.read(ctx, now) })
 				if !wait(ctx, s.every) {
 					return
 				}
@@ -186,6 +194,12 @@ func (m *Monitor) Run(ctx context.Context) error {
 	all.Go(func() {
 		for wait(ctx, quickEvery) {
 			m.step(ctx, time.Now())
+		}
+	})
+	all.Go(func() { // apart: a mail server that hangs must not keep states from being judged
+		for wait(ctx, quickEvery) {
+			m.messenger.Work(ctx, time.Now())
+			m.weekly(ctx, time.Now())
 		}
 	})
 	all.Wait()
@@ -337,7 +351,7 @@ func plural(n int, one, many string) string {
 func (m *Monitor) step(ctx context.Context, now time.Time) {
 	m.mu.Lock()
 	var fresh []healthapi.Reading
-	var found []finding
+	found := m.unanswered(now)
 	for _, g := range m.groups {
 		found = append(found, g.findings...)
 		if g.judged {
@@ -374,8 +388,34 @@ func (m *Monitor) step(ctx context.Context, now time.Time) {
 		}
 	}
 	m.messenger.Tell(now, changes)
-	m.messenger.Work(ctx, now)
-	m.weekly(ctx, now)
+}
+
+// ask notes how long read takes, which asks of.
+func (m *Monitor) ask(of string, now time.Time, read func(now time.Time)) {
+	m.mu.Lock()
+	m.asked[of] = now
+	m.mu.Unlock()
+	read(now)
+	m.mu.Lock()
+	m.asked[of] = time.Time{}
+	m.mu.Unlock()
+}
+
+// unanswered are findings about what was asked and has not answered for long. A
+// disk that is dead may hold up who asks it for good, and what it said last stays
+// in sight.
+func (m *Monitor) unanswered(now time.Time) (found []finding) {
+	for of, since := range m.asked {
+		f := finding{id: "health/" + of}
+		if !since.IsZero() && now.Sub(since) >= answerWithin {
+			f.level = healthapi.Watch
+			f.what = fmt.Sprintf("The health monitor waits for an answer of %s.", of)
+			f.means = "What is known of them is old. A part may hang."
+			f.do = "Look at the log of the kernel; restart the box when it suits."
+		}
+		found = append(found, f)
+	}
+	return found
 }
 
 // readings are all that were read last.

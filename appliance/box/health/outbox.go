@@ -76,3 +76,21 @@ func (o *outbox) release(now time.Time) (any bool) {
 func (o *outbox) due(now time.Time) bool {
 	return len(o.waiting) > 0 && now.Sub(o.since) >= gather && now.Sub(o.tried) >= retryEvery
 }
+
+// sent forgets what was told. What has changed while it was being told is to be
+// told as well.
+func (o *outbox) sent(told []Change) {
+	var left []Change
+	for i, w := range o.waiting {
+		if i < len(told) {
+			if w.State == told[i].State {
+				continue
+			}
+			if w.Was = told[i].State.Level; w.Was == w.State.Level {
+				continue
+			}
+		}
+		left = append(left, w)
+	}
+	o.waiting = left
+}

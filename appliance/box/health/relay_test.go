@@ -167,3 +167,32 @@ func TestThePasswordIsKept(t *testing.T) {
 		}
 	}
 }
+
+// A webhook that hangs keeps nobody from telling more, and what changes while it
+// is being told is told after it.
+func TestChangeWhileTelling(t *testing.T) {
+	asked, release := make(chan string, 3), make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- string(body)
+		<-release
+	}))
+	defer hook.Close()
+	m := &Messenger{File: filepath.Join(t.TempDir(), "waiting.json"), Settings: func() healthapi.Settings { return healthapi.Settings{NoMail: true, Webhook: hook.URL} },
+		Hostname: func() string { return "mail.example.org" }, Log: slog.New(slog.DiscardHandler)}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m.Tell(now, []Change{change("disk", healthapi.Bad, healthapi.OK, "The disk is full."), change("fan", healthapi.Watch, healthapi.OK, "A fan is slow.")})
+	done := make(chan struct{})
+	go func() { m.Work(t.Context(), now.Add(gather)); close(done) }()
+	<-asked
+	m.Tell(now.Add(gather), []Change{change("disk", healthapi.OK, healthapi.Bad, "The disk is full.")})
+	close(release)
+	<-done
+	m.Work(t.Context(), now.Add(gather+retryEvery))
+	if got := <-asked; !strings.Contains(got, `"level":"ok"`) || !strings.Contains(got, `"was":"bad"`) || strings.Contains(got, "A fan is slow.") {
+		t.Errorf("told %s", got)
+	}
+	if len(m.box(byWebhook).waiting) != 0 {
+		t.Errorf("%+v still waits", m.box(byWebhook).waiting)
+	}
+}

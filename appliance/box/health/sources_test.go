@@ -110,6 +110,37 @@ func TestFanThatStops(t *testing.T) {
 	}
 }
 
+// Each source is read by the monitor itself, of a machine with a little of all.
+func TestMonitorReadsItsSources(t *testing.T) {
+	m := monitor(t, Config{Init: silentInit{}, Box: boxOf{}, Mail: silentMail{}, SMTP: "127.0.0.1:1",
+		ReadDrive: func(_, name string) (*drive.Health, error) {
+			return &drive.Health{Device: name, Celsius: ptr(40.0)}, nil
+		}})
+	m.cfg.Root = tree(t, map[string]string{
+		"sys/class/hwmon/hwmon0/name": "nct6775", "sys/class/hwmon/hwmon0/fan1_input": "900", "sys/block/sda/size": "1", "sys/block/nvme0n1/size": "1",
+		"sys/class/net/eth0/carrier": "1", "sys/class/net/eth0/device/x": "", "sys/class/net/eth0/statistics/rx_errors": "0",
+		"proc/meminfo": "MemTotal: 1000 kB\nMemAvailable: 500 kB", "proc/loadavg": "0.5 0 0 1/1 1",
+	})
+	now := time.Now()
+	for _, read := range []func(context.Context, time.Time){m.quick, m.sensors, m.nvmes, m.management, m.drives, m.selfTests, m.trend, m.lists} {
+		read(t.Context(), now)
+	}
+	m.step(t.Context(), now)
+	s, err := m.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, r := range s.Readings {
+		got[r.ID] = true
+	}
+	for _, id := range []string{"hwmon/nct6775/fan1", "drive/sda/temperature", "drive/nvme0n1/temperature", "network/eth0/rx_errors", "system/memory", "system/load", "space/data", "space/state/files"} {
+		if !got[id] {
+			t.Errorf("no reading %s of %v", id, got)
+		}
+	}
+}
+
 func TestMemoryErrors(t *testing.T) {
 	sys := tree(t, map[string]string{
 		"devices/system/edac/mc/mc0/ce_count":            "12",
@@ -413,6 +444,9 @@ func (silentInit) Status(context.Context) (*initapi.Status, error) { return nil,
 type silentMail struct{ mailapi.Service }
 
 func (silentMail) Status(context.Context) (*mailapi.Status, error) { return nil, errors.New("silent") }
+func (silentMail) Settings(context.Context) (*mailapi.Settings, error) {
+	return nil, errors.New("silent")
+}
 
 // What led to a start is told for a day, not for as long as the box runs.
 func TestStartIsHistory(t *testing.T) {
