@@ -110,6 +110,21 @@ func TestFanThatStops(t *testing.T) {
 	}
 }
 
+// The whole of it runs on a machine that has nothing, and ends when it is told to.
+func TestRunEnds(t *testing.T) {
+	init := &logInit{Service: silentInit{}, asked: make(chan initapi.LogQuery, 10)}
+	m := monitor(t, Config{Init: init, Box: boxOf{}, Mail: silentMail{}, SMTP: "127.0.0.1:1", IMAP: "127.0.0.1:1"})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := m.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	s, err := m.Status(t.Context())
+	if err != nil || len(s.Readings) == 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // Each source is read by the monitor itself, of a machine with a little of all.
 func TestMonitorReadsItsSources(t *testing.T) {
 	m := monitor(t, Config{Init: silentInit{}, Box: boxOf{}, Mail: silentMail{}, SMTP: "127.0.0.1:1",
