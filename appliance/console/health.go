@@ -22,14 +22,11 @@ func (m *model) healthList() *list {
 		}
 		var items []item
 		for _, st := range s.States {
-			lines := append(wrap(m.c.Report(st.What), defaultWidth-4), "")
-			for _, part := range []struct{ label, text string }{{T("What it means"), st.Means}, {T("What to do"), st.Do}} {
-				if part.text != "" {
-					lines = append(append(append(lines, part.label+":"), wrap(m.c.Report(part.text), defaultWidth-4)...), "")
-				}
+			mark, detail := "! ", ""
+			if st.Known {
+				mark, detail = "  ", T("known")
 			}
-			lines = append(lines, T("since %s", st.Since.In(m.zone).Format("Jan 02 15:04")))
-			items = append(items, item{"! " + m.c.Report(st.What), "", func() tea.Cmd { return m.openText(&text{title: T("Health"), lines: lines}) }})
+			items = append(items, item{mark + m.c.Report(st.What), detail, func() tea.Cmd { return m.open(m.healthState(st)) }})
 		}
 		if len(s.States) == 0 {
 			items = append(items, item{label: T("All is in order.")})
@@ -41,6 +38,37 @@ func (m *model) healthList() *list {
 			items = append(items, item{m.c.Report(r.Name), r.Text(), func() tea.Cmd { return m.openText(m.graph(r)) }})
 		}
 		return items, nil
+	}}
+}
+
+// healthState shows one state, and takes it that somebody knows of it.
+func (m *model) healthState(st healthapi.State) *list {
+	T := m.c.T
+	parts := []string{m.c.Report(st.What)}
+	for _, part := range []struct{ label, text string }{{T("What it means"), st.Means}, {T("What to do"), st.Do}} {
+		if part.text != "" {
+			parts = append(parts, part.label+": "+m.c.Report(part.text))
+		}
+	}
+	parts = append(parts, T("since %s", st.Since.In(m.zone).Format("Jan 02 15:04")))
+	label := T("I know: show all well until it gets worse")
+	if st.Known {
+		label = T("I want to be shown it again")
+	}
+	return &list{title: T("Health"), intro: strings.Join(parts, "\n"), items: []item{
+		{T("Back"), "", func() tea.Cmd { m.pop(1); return nil }},
+		{label, "", func() tea.Cmd {
+			return m.ask(func(ctx context.Context) then {
+				err := m.health.SetKnown(ctx, healthapi.Known{ID: st.ID, Known: !st.Known})
+				return func() tea.Cmd {
+					if err != nil {
+						m.notice = T("That did not work: %s", err)
+						return nil
+					}
+					return m.back("")()
+				}
+			})
+		}},
 	}}
 }
 

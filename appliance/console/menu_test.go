@@ -121,15 +121,21 @@ func menuDrive(t *testing.T) (*drive, *fakeMail, *fakeBox) {
 type fakeHealth struct {
 	healthapi.Service
 	settings healthapi.Settings
+	known    bool // of the fan
 }
 
-func (fakeHealth) Status(context.Context) (*healthapi.Status, error) {
+func (f *fakeHealth) SetKnown(_ context.Context, k healthapi.Known) error {
+	f.known = k.Known && k.ID == "fan"
+	return nil
+}
+
+func (f *fakeHealth) Status(context.Context) (*healthapi.Status, error) {
 	return &healthapi.Status{Level: healthapi.Watch,
-		States:   []healthapi.State{{ID: "fan", Level: healthapi.Watch, What: "A fan is slow.", Means: "It may stop.", Do: "Clean it."}},
+		States:   []healthapi.State{{ID: "fan", Level: healthapi.Watch, What: "A fan is slow.", Means: "It may stop.", Do: "Clean it.", Known: f.known}},
 		Readings: []healthapi.Reading{{ID: "cpu", Kind: healthapi.Temperature, Name: "processor", Value: 45}}}, nil
 }
 
-func (fakeHealth) History(_ context.Context, id, span string) (points []healthapi.Point, err error) {
+func (*fakeHealth) History(_ context.Context, id, span string) (points []healthapi.Point, err error) {
 	begin := time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC)
 	for i := range 144 {
 		v := float64(i)
@@ -347,6 +353,11 @@ func TestHealthOnTheConsole(t *testing.T) {
 	d.wants("! A fan is slow.", "processor", "45 °C")
 	d.keys("enter")
 	d.wants("What to do:", "Clean it.")
-	d.keys("esc", "down", "enter")
+	d.expect("menu-state")
+	d.keys("down", "enter")
+	d.wants("  A fan is slow.", "known")
+	d.keys("enter", "down", "enter")
+	d.wants("! A fan is slow.")
+	d.keys("down", "enter")
 	d.expect("menu-graph")
 }

@@ -142,7 +142,7 @@ func (st *State) fromHealth(hs *healthapi.Status) {
 	for _, s := range hs.States {
 		text := strings.TrimSpace(s.What + " " + s.Do)
 		switch {
-		case strings.HasPrefix(s.ID, "service/"), strings.HasPrefix(s.ID, "mail/disk"), slices.Contains(st.Problems, text):
+		case s.Known, strings.HasPrefix(s.ID, "service/"), strings.HasPrefix(s.ID, "mail/disk"), slices.Contains(st.Problems, text):
 		case s.Level == healthapi.Bad:
 			now = append(now, text)
 		default:

@@ -17,6 +17,8 @@ func health(ctx context.Context, c *ctl, args []string) error {
 		switch args[0] {
 		case "settings":
 			return healthSettings(ctx, c, args[1:])
+		case "known", "unknown":
+			return healthKnown(ctx, c, args[0] == "known", args[1:])
 		case "test":
 			return healthTest(ctx, c, args[1:])
 		}
@@ -40,7 +42,10 @@ func health(ctx context.Context, c *ctl, args []string) error {
 			if st.Level == healthapi.Bad {
 				word = "LOOK NOW"
 			}
-			row(t, word, st.What+" "+st.Means+" "+st.Do, "since "+stamp(st.Since))
+			if st.Known {
+				word = "known"
+			}
+			row(t, word, st.What+" "+st.Means+" "+st.Do, "since "+stamp(st.Since), st.ID)
 		}
 		if all {
 			w := s.Watchdog
@@ -114,6 +119,15 @@ func healthSettings(ctx context.Context, c *ctl, args []string) error {
 		row(t, "syslog", s.Syslog)
 		row(t, "syslog-fingerprint", s.SyslogFingerprint)
 	})
+}
+
+// healthKnown says of a state that somebody knows of it, or not any more.
+func healthKnown(ctx context.Context, c *ctl, known bool, args []string) error {
+	args, err := c.flags("health known", args, none, 1)
+	if err != nil {
+		return err
+	}
+	return c.health.SetKnown(ctx, healthapi.Known{ID: args[0], Known: known})
 }
 
 // healthTest has the box tell by each way it is set to, and shows what came of it.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,8 @@ import (
 
 type fakeHealth struct {
 	healthapi.Service
-	kept healthapi.Settings
+	kept  healthapi.Settings
+	known []healthapi.Known
 }
 
 func (f *fakeHealth) Settings(context.Context) (*healthapi.Settings, error) {
@@ -31,6 +33,11 @@ func (f *fakeHealth) Status(context.Context) (*healthapi.Status, error) {
 func (f *fakeHealth) SetSettings(_ context.Context, s healthapi.Settings) (*healthapi.Settings, error) {
 	f.kept = s
 	return &s, nil
+}
+
+func (f *fakeHealth) SetKnown(_ context.Context, k healthapi.Known) error {
+	f.known = append(f.known, k)
+	return nil
 }
 
 func (f *fakeHealth) Test(context.Context) ([]healthapi.Told, error) {
@@ -82,6 +89,15 @@ func TestHealthSettingsAndLog(t *testing.T) {
 	}
 	if code, out := run("health --all"); code != 0 || !strings.Contains(out, "all is well") || !strings.Contains(out, "i6300ESB") || !strings.Contains(out, "SMTP does not greet") || !strings.Contains(out, "processor") {
 		t.Errorf("%d %q", code, out)
+	}
+	if code, out := run("health known fan/1"); code != 0 {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, out := run("health unknown fan/1"); code != 0 || !slices.Equal(h.known, []healthapi.Known{{ID: "fan/1", Known: true}, {ID: "fan/1"}}) {
+		t.Errorf("%d %q %+v", code, out, h.known)
+	}
+	if code, _ := run("health known"); code != 2 {
+		t.Errorf("known of nothing: %d", code)
 	}
 	if code, out := run("log maild --follow --grep hell -n 5"); code != 0 || !strings.Contains(out, "maild     hello\n") || !strings.Contains(out, "4 lines") ||
 		i.asked != (initapi.LogQuery{Service: "maild", Contains: "hell", Lines: 5, Follow: true}) {

@@ -93,7 +93,7 @@ func commands() []command {
 		{"expunged", "ADDRESS", "mail that was deleted and can be brought back", expunged},
 		{"undelete", "ADDRESS [ID ...]", "bring deleted mail back", undelete},
 		{"reindex", "ADDRESS", "make the search index of a person's mail anew", reindex},
-		{"health", "[--all] | settings [NAME=VALUE ...] | test", "what the box says about its hardware; whom it tells, where its logs go; whether they hear", health},
+		{"health", "[--all] | known ID | unknown ID | settings [NAME=VALUE ...] | test", "what the box says about its hardware; whom it tells, where its logs go; whether they hear", health},
 		{"backup", "...", backupcmd.BackupSynopsis, backups("backup")},
 		{"restore", "...", backupcmd.RestoreSynopsis, backups("restore")},
 		{"verify", "...", backupcmd.VerifySynopsis, backups("verify")},

@@ -38,6 +38,10 @@ func (c *Client) SetSettings(ctx context.Context, s Settings) (*Settings, error)
 	return kept, c.wire.Put(ctx, "/v1/settings", s, kept)
 }
 
+func (c *Client) SetKnown(ctx context.Context, k Known) error {
+	return c.wire.Post(ctx, "/v1/known", k, nil)
+}
+
 func (c *Client) Test(ctx context.Context) (told []Told, err error) {
 	err = c.wire.Post(ctx, "/v1/test", nil, &told)
 	return told, err

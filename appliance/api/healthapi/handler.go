@@ -31,6 +31,13 @@ func Handler(s Service, metrics http.Handler) http.Handler {
 		}
 		return s.SetSettings(r.Context(), in)
 	}))
+	mux.Handle("POST /v1/known", wire.Handle(func(r *http.Request) (any, error) {
+		var in Known
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return nil, s.SetKnown(r.Context(), in)
+	}))
 	mux.Handle("POST /v1/test", wire.Handle(func(r *http.Request) (any, error) { return s.Test(r.Context()) }))
 	mux.Handle("GET /v1/metrics", metrics)
 	return mux

@@ -6,6 +6,7 @@
 //	GET  /v1/history?id=ID&span=hour    []Point; spans are hour, day, month, year
 //	GET  /v1/settings                   Settings
 //	PUT  /v1/settings                   Settings in and out; checked and kept, or refused whole
+//	POST /v1/known                      Known; 404 where there is no such state
 //	POST /v1/test                       []Told; tells by each way that is set
 //	GET  /v1/metrics                    text in Prometheus' exposition format 0.0.4
 //
@@ -37,8 +38,18 @@ type Service interface {
 	// SetSettings checks, keeps and applies all of s. Its error is a
 	// *wire.Error of code invalid that names the field when s is refused.
 	SetSettings(ctx context.Context, s Settings) (*Settings, error)
+	// SetKnown says that somebody knows of a state and lives with it, or not. It
+	// is shown as before, but nothing is to be looked at for it until it gets
+	// worse.
+	SetKnown(ctx context.Context, k Known) error
 	// Test sends a test by each way of telling that is set.
 	Test(ctx context.Context) ([]Told, error)
+}
+
+// Known is about a state of ID.
+type Known struct {
+	ID    string `json:"id"`
+	Known bool   `json:"known"`
 }
 
 // Told is what came of telling by one way: mail, webhook, or relay, which is
@@ -107,8 +118,8 @@ func (l *Level) UnmarshalText(b []byte) error {
 // Status is everything healthd knows now.
 type Status struct {
 	Time     time.Time `json:"time"`
-	Level    Level     `json:"level"`  // the worst of States
-	States   []State   `json:"states"` // what is not well, the worst first
+	Level    Level     `json:"level"`  // the worst of States that are not known
+	States   []State   `json:"states"` // what is not well, the worst first, known ones last
 	Readings []Reading `json:"readings"`
 	Watchdog Watchdog  `json:"watchdog"`
 }
@@ -121,6 +132,7 @@ type State struct {
 	Means string    `json:"means,omitempty"` // what it means
 	Do    string    `json:"do,omitempty"`    // what to do
 	Since time.Time `json:"since"`
+	Known bool      `json:"known,omitempty"` // somebody has said so
 }
 
 // Kinds of Reading.

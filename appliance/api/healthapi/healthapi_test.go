@@ -40,6 +40,13 @@ func (fake) History(_ context.Context, id, span string) ([]Point, error) {
 	return []Point{{when, 1, 0, float64(len(span))}}, nil
 }
 
+func (fake) SetKnown(_ context.Context, k Known) error {
+	if k != (Known{"fan", true}) {
+		return wire.NotFound("there is no state %q", k.ID)
+	}
+	return nil
+}
+
 func (fake) Test(context.Context) ([]Told, error) {
 	return []Told{{"mail", ""}, {"webhook", "404"}}, nil
 }
@@ -80,6 +87,12 @@ func TestClientAndHandler(t *testing.T) {
 	}
 	if _, err := c.SetSettings(t.Context(), Settings{Webhook: "x"}); !errors.As(err, &we) || we.Field != "webhook" {
 		t.Errorf("wrong settings: %v", err)
+	}
+	if err := c.SetKnown(t.Context(), Known{"fan", true}); err != nil {
+		t.Errorf("known: %v", err)
+	}
+	if err := c.SetKnown(t.Context(), Known{"x", true}); !errors.As(err, &we) || we.Code != wire.CodeNotFound {
+		t.Errorf("known of nothing: %v", err)
 	}
 	if told, err := c.Test(t.Context()); err != nil || len(told) != 2 || told[1].Error != "404" {
 		t.Errorf("told %+v, %v", told, err)

@@ -38,6 +38,7 @@ type judged struct {
 	pending healthapi.Level // what the last readings say, where that is another level
 	count   int             // how many in a row
 	seen    time.Time
+	least   *float64 // of a count that is known: what it was then
 }
 
 // NewJudge starts with the states that were known before a restart.
@@ -64,6 +65,9 @@ func (j *Judge) Take(now time.Time, readings []healthapi.Reading, found []findin
 		level := levelOf(r, k.state.Level)
 		if level == k.state.Level {
 			k.count = 0
+			if r.Kind == healthapi.Count && level != healthapi.OK {
+				changes = append(changes, k.grow(r)...)
+			}
 			continue
 		}
 		if level != k.pending {
@@ -107,6 +111,32 @@ func (j *Judge) of(id string, now time.Time) *judged {
 	return k
 }
 
+// grow takes on a count that is beyond a limit as it was before. One that
+// somebody knows of is to be looked at again when there is more of it.
+func (k *judged) grow(r healthapi.Reading) []Change {
+	k.state.What = describe(r, k.state.Level).what
+	switch {
+	case !k.state.Known:
+		k.least = nil
+	case k.least == nil:
+		k.least = &r.Value
+	case r.Value > *k.least:
+		k.state.Known, k.least = false, nil
+		return []Change{{k.state, healthapi.OK}}
+	}
+	return nil
+}
+
+// SetKnown says whether somebody knows of a state; false if there is none.
+func (j *Judge) SetKnown(id string, known bool) bool {
+	k := j.known[id]
+	if k == nil || k.state.Level == healthapi.OK {
+		return false
+	}
+	k.state.Known, k.least = known, nil
+	return true
+}
+
 // change takes on a new level. A state that is well again keeps the sentence of
 // what was the matter, for the message that says so.
 func (k *judged) change(now time.Time, f finding) Change {
@@ -119,7 +149,8 @@ func (k *judged) change(now time.Time, f finding) Change {
 	return Change{k.state, was}
 }
 
-// States are those that are not well, the worst and then the oldest first.
+// States are those that are not well, the worst and then the oldest first, those
+// that are known last.
 func (j *Judge) States() []healthapi.State {
 	var all []healthapi.State
 	for _, k := range j.known {
@@ -128,6 +159,12 @@ func (j *Judge) States() []healthapi.State {
 		}
 	}
 	slices.SortFunc(all, func(a, b healthapi.State) int {
+		if a.Known != b.Known {
+			if a.Known {
+				return 1
+			}
+			return -1
+		}
 		if a.Level != b.Level {
 			return int(b.Level) - int(a.Level)
 		}

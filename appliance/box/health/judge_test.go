@@ -73,6 +73,45 @@ func TestOneReadingIsNoTwo(t *testing.T) {
 	}
 }
 
+// What somebody knows of is not to be looked at until it gets worse, after a
+// restart too.
+func TestKnown(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	places := func(n float64) []healthapi.Reading {
+		return []healthapi.Reading{{ID: "drive/x/reallocated", Kind: healthapi.Count, Name: "replaced places of disk x", Value: n, WatchHigh: ptr(10.0), BadHigh: ptr(1000.0)}}
+	}
+	j := NewJudge(nil, now)
+	if j.SetKnown("drive/x/reallocated", true) {
+		t.Error("nothing is known")
+	}
+	j.Take(now, places(12), nil)
+	j.Take(now, places(13), nil)
+	if s := j.States(); len(s) != 1 || !strings.Contains(s[0].What, ": 13, the limit is 10") {
+		t.Errorf("what there is now: %+v", s)
+	}
+	if !j.SetKnown("drive/x/reallocated", true) {
+		t.Error("it is not there")
+	}
+	j = NewJudge(j.States(), now)
+	for _, step := range []struct {
+		n     float64
+		known bool
+		level healthapi.Level
+		tells int
+	}{{13, true, healthapi.Watch, 0}, {13, true, healthapi.Watch, 0}, {14, false, healthapi.Watch, 1}, {15, false, healthapi.Watch, 0}, {2000, false, healthapi.Bad, 1}} {
+		changes := j.Take(now, places(step.n), nil)
+		s := j.States()
+		if len(s) != 1 || s[0].Known != step.known || s[0].Level != step.level || len(changes) != step.tells {
+			t.Errorf("%v: %+v, changes %+v", step.n, s, changes)
+		}
+	}
+	j.SetKnown("drive/x/reallocated", true)
+	j.Take(now, places(2000), []finding{{id: "fan", level: healthapi.Watch, what: "A fan is slow."}})
+	if s := j.States(); len(s) != 2 || s[0].ID != "fan" || !s[1].Known {
+		t.Errorf("what is known comes last: %+v", s)
+	}
+}
+
 // A disk that holds up who asks it is a state of its own, until it answers.
 func TestSourceThatHangs(t *testing.T) {
 	m := monitor(t, Config{SMTP: "127.0.0.1:1"})

@@ -247,6 +247,9 @@ func text(changes []Change) string {
 		if s.Level == healthapi.Bad {
 			word = "LOOK NOW"
 		}
+		if s.Known {
+			word = "KNOWN"
+		}
 		fmt.Fprintf(&b, "%s, since %s\n\n  %s\n", word, s.Since.Format("2006-01-02 15:04 MST"), s.What)
 		if s.Means != "" {
 			fmt.Fprintf(&b, "\n  What it means: %s\n", s.Means)

@@ -302,7 +302,7 @@ func (m *Monitor) nvmes(_ context.Context, now time.Time) {
 // management has a turn of its own: a slow controller takes seconds.
 func (m *Monitor) management(_ context.Context, now time.Time) {
 	m.mu.Lock()
-	bad := slices.ContainsFunc(m.judge.States(), func(s healthapi.State) bool { return s.Level == healthapi.Bad })
+	bad := slices.ContainsFunc(m.judge.States(), func(s healthapi.State) bool { return s.Level == healthapi.Bad && !s.Known })
 	light := bad && m.settings.Light
 	m.mu.Unlock()
 	r, f := m.bmc.read(now, light)
@@ -374,11 +374,7 @@ func (m *Monitor) step(ctx context.Context, now time.Time) {
 		m.cfg.Log.Warn("health", "id", c.State.ID, "level", c.State.Level.String(), "was", c.Was.String(), "what", c.State.What)
 	}
 	if len(changes) > 0 {
-		raw, err := json.MarshalIndent(states, "", "  ")
-		if err == nil {
-			err = atomicfile.Write(filepath.Join(m.dir, "states.json"), raw, 0o600)
-		}
-		if err != nil {
+		if err := m.keepStates(states); err != nil {
 			m.cfg.Log.Warn("states are not kept; alerts may come twice after a restart", "error", err)
 		}
 	}
@@ -388,6 +384,27 @@ func (m *Monitor) step(ctx context.Context, now time.Time) {
 		}
 	}
 	m.messenger.Tell(now, changes)
+}
+
+func (m *Monitor) keepStates(states []healthapi.State) error {
+	raw, err := json.MarshalIndent(states, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(m.dir, "states.json"), raw, 0o600)
+}
+
+// SetKnown implements healthapi.Service.
+func (m *Monitor) SetKnown(_ context.Context, k healthapi.Known) error {
+	m.mu.Lock()
+	there := m.judge.SetKnown(k.ID, k.Known)
+	states := m.judge.States()
+	m.mu.Unlock()
+	if !there {
+		return wire.NotFound("there is no state %q", k.ID)
+	}
+	m.cfg.Log.Info("somebody knows of a state, or not any more", "id", k.ID, "known", k.Known)
+	return m.keepStates(states)
 }
 
 // ask notes how long read takes, which asks of.
@@ -501,7 +518,9 @@ func (m *Monitor) Status(context.Context) (*healthapi.Status, error) {
 	m.mu.Unlock()
 	s := &healthapi.Status{Time: time.Now(), States: states, Readings: readings, Watchdog: m.watchdog.Status()}
 	for _, st := range states {
-		s.Level = max(s.Level, st.Level)
+		if !st.Known {
+			s.Level = max(s.Level, st.Level)
+		}
 	}
 	return s, nil
 }

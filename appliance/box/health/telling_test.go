@@ -158,6 +158,9 @@ func TestWeekly(t *testing.T) {
 		t.Error("a second mail, or one that nobody wants")
 	}
 	subject, body := weeklyText("box", &healthapi.Status{States: []healthapi.State{{Level: healthapi.Bad, What: "A disk fails."}}})
+	if known, body := weeklyText("box", &healthapi.Status{States: []healthapi.State{{Level: healthapi.Bad, What: "A disk fails.", Known: true}}}); known != "box: all is well" || !strings.Contains(body, "KNOWN") {
+		t.Errorf("%s\n%s", known, body)
+	}
 	if subject != "box: 1 thing to look at" || !strings.Contains(body, "A disk fails.") {
 		t.Errorf("%s\n%s", subject, body)
 	}

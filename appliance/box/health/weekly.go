@@ -49,8 +49,16 @@ func (m *Monitor) weekly(ctx context.Context, now time.Time) {
 func weeklyText(host string, s *healthapi.Status) (subject, body string) {
 	subject = host + ": all is well"
 	var b strings.Builder
+	look := 0
+	for _, st := range s.States {
+		if !st.Known {
+			look++
+		}
+	}
+	if look > 0 {
+		subject = fmt.Sprintf("%s: %s to look at", host, plural(look, "thing", "things"))
+	}
 	if len(s.States) > 0 {
-		subject = fmt.Sprintf("%s: %s to look at", host, plural(len(s.States), "thing", "things"))
 		var changes []Change
 		for _, st := range s.States {
 			changes = append(changes, Change{State: st})
