@@ -2,23 +2,13 @@ package imapd
 
 import (
 	"context"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"golang.org/x/text/unicode/norm"
 
+	"pillarbox/appliance/mail/imapd/session"
 	"pillarbox/appliance/store/store"
 )
-
-// specialUses are the uses a mailbox can be made for (RFC 6154 section 2).
-// \All and \Flagged are views of other mailboxes, which there are none of.
-var specialUses = map[string]string{
-	`\ARCHIVE`: `\Archive`,
-	`\DRAFTS`:  `\Drafts`,
-	`\JUNK`:    `\Junk`,
-	`\SENT`:    `\Sent`,
-	`\TRASH`:   `\Trash`,
-}
 
 // cmdCreate answers CREATE (RFC 9051 section 6.3.4), with a special use
 // (RFC 6154 section 3).
@@ -39,15 +29,9 @@ func (c *conn) cmdCreate(ctx context.Context, cl *call) error {
 	if err := c.dec.End(); err != nil {
 		return err
 	}
-	use := ""
-	switch len(uses) {
-	case 0:
-	case 1:
-		if use = specialUses[strings.ToUpper(uses[0])]; use == "" {
-			return no("USEATTR", "No mailbox can have that use")
-		}
-	default:
-		return no("USEATTR", "A mailbox has one use at most")
+	use, err := session.SpecialUse(uses)
+	if err != nil {
+		return err
 	}
 	if !ok {
 		return store.ErrBadName

@@ -53,7 +53,8 @@ func (c *conn) cmdGetMetadata(ctx context.Context, cl *call) error {
 	var entries []string
 	take := func() {
 		e := c.dec.AString()
-		if !session.ValidEntry(e) || len(entries) >= maxMetadataEntries {
+		valid := session.ValidEntry(e) || depth != 0 && session.IsRoot(e)
+		if !valid || len(entries) >= maxMetadataEntries {
 			c.dec.Fail("Bad entry name")
 		}
 		entries = append(entries, e)

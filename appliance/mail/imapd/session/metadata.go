@@ -32,10 +32,21 @@ type Annotation struct {
 	Value []byte // nil: not there
 }
 
+// What all entries are below.
+const (
+	privateRoot = "/private"
+	sharedRoot  = "/shared"
+)
+
+// IsRoot reports whether all there are is asked for by a name, with a depth.
+func IsRoot(name string) bool {
+	return strings.EqualFold(name, privateRoot) || strings.EqualFold(name, sharedRoot)
+}
+
 // ValidEntry reports whether a name is that of an entry (RFC 5464 section 4.1).
 func ValidEntry(name string) bool {
 	l := strings.ToLower(name)
-	if !strings.HasPrefix(l, "/private/") && !strings.HasPrefix(l, "/shared/") || len(name) > maxEntryName {
+	if !strings.HasPrefix(l, privateRoot+"/") && !strings.HasPrefix(l, sharedRoot+"/") || len(name) > maxEntryName {
 		return false
 	}
 	for _, c := range []byte(name) {
@@ -80,10 +91,10 @@ func (u *User) prefix(a annotated, private bool) string {
 // metadataKey is where an entry is kept.
 func (u *User) metadataKey(a annotated, entry string) string {
 	entry = strings.ToLower(entry)
-	if rest, private := strings.CutPrefix(entry, "/private"); private {
+	if rest, private := strings.CutPrefix(entry, privateRoot); private {
 		return u.prefix(a, true) + rest
 	}
-	return u.prefix(a, false) + strings.TrimPrefix(entry, "/shared")
+	return u.prefix(a, false) + strings.TrimPrefix(entry, sharedRoot)
 }
 
 // Metadata calls fn with the entries of a mailbox ("" is the server) that are
@@ -95,6 +106,15 @@ func (u *User) Metadata(ctx context.Context, mailbox string, entries []string, d
 		return err
 	}
 	for _, e := range entries {
+		use := u.specialUse(a)
+		if isSpecialUse(e) || use != nil && depth != 0 && strings.EqualFold(e, privateRoot) {
+			if err := fn(Annotation{Entry: specialUseEntry, Value: use}); err != nil {
+				return err
+			}
+		}
+		if isSpecialUse(e) {
+			continue
+		}
 		d, err := u.Store.Doc(ctx, store.TableMetadata, u.metadataKey(a, e))
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -139,10 +159,14 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 	if err != nil {
 		return err
 	}
+	changes, setUse, err := u.takeSpecialUse(a, changes)
+	if err != nil {
+		return err
+	}
 	ops := make([]store.DocOp, 0, len(changes))
 	added := make(map[bool]int)
 	for _, c := range changes {
-		private := strings.HasPrefix(strings.ToLower(c.Entry), "/private/")
+		private := strings.HasPrefix(strings.ToLower(c.Entry), privateRoot+"/")
 		if !private && (mailbox == "" || !a.rights.Has(RightWrite)) {
 			return ErrNoRight
 		}
@@ -170,7 +194,15 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 			return err
 		}
 	}
-	return u.Store.UpdateDocs(ctx, ops...)
+	if len(ops) > 0 {
+		if err := u.Store.UpdateDocs(ctx, ops...); err != nil {
+			return err
+		}
+	}
+	if setUse != nil {
+		return setUse(ctx)
+	}
+	return nil
 }
 
 // dropMetadata forgets the annotations of a mailbox that is gone.
