@@ -15,6 +15,7 @@ import (
 type guardedBox struct {
 	boxapi.Service
 	settings boxapi.Settings
+	tried    *boxapi.Network
 }
 
 func (f *guardedBox) Settings(context.Context) (*boxapi.Settings, error) {

@@ -100,6 +100,7 @@ func commands() []command {
 		{"events", "", "what happened last", events},
 		{"services", "", "the processes of the box", services},
 		{"log", "[--follow] [--grep TEXT] [--stored] [SERVICE]", "the latest lines of a service, or of all", log},
+		{"network", "[try FILE | keep]", "the network as a file has it; put another in force, for two minutes unless it is kept", network},
 		{"network-test", "", "try cable, address, router, name servers, time and port 25 outwards", networkTest},
 		{"firewall", "[local | NETWORK ...]", "who was limited, and from which networks the box may be managed", firewall},
 		{"trace", "ID | MESSAGE-ID | ADDRESS", "what happened to a message, or to those of an address", traceMail},
