@@ -256,6 +256,19 @@ func TestNetworkOnTheConsole(t *testing.T) {
 	}
 }
 
+// Name servers that are asked instead of the lease's are not forgotten.
+func TestNetworkKeepsItsNameServers(t *testing.T) {
+	d, _, box := menuDrive(t)
+	box.settings.Network = boxapi.Network{Mode: boxapi.ModeDHCP, DNS: []string{"192.0.2.53"}, MTU: 1400}
+	d.unlock()
+	d.choose("Network")
+	d.choose("Addresses")
+	d.keys("enter", "enter", "enter")
+	if n := box.settings.Network; !slices.Equal(n.DNS, []string{"192.0.2.53"}) || n.MTU != 1400 || box.tried == nil {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestTimeServersOnTheConsole(t *testing.T) {
 	d, _, box := menuDrive(t)
 	box.settings.Timezone = "Europe/Berlin"

@@ -117,6 +117,9 @@ func (m *model) network(s boxapi.Settings) *form {
 		title: T("Network"), intro: intro, button: T("Change the network"), fields: []*field{mode, address, gateway, dns},
 		submit: func(ctx context.Context) error {
 			n := boxapi.Network{Mode: boxapi.ModeDHCP, Interface: s.Network.Interface, MTU: s.Network.MTU, Search: s.Network.Search}
+			if now == byDHCP {
+				n.DNS = s.Network.DNS // which may be set instead of the lease's
+			}
 			if fixed() {
 				n.Mode, n.Address, n.Gateway = boxapi.ModeStatic, address.value(), gateway.value()
 				n.DNS = strings.Fields(dns.value())
