@@ -53,6 +53,7 @@ func run() error {
 Runs the newest image of a board. Its disk, a sparse copy of 8 GiB, is kept in
 build/BOARD/run until the image is built anew. Ctrl-A x turns the VM off
 without asking, Ctrl-A h lists more keys.
+Exit codes: 0 when the VM is off, 1 after a failure, 2 for wrong flags.
 
 `)
 		flag.PrintDefaults()
@@ -63,7 +64,8 @@ without asking, Ctrl-A h lists more keys.
 		return nil
 	}
 	if flag.NArg() > 0 {
-		return fmt.Errorf("%q: flags only", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "qemu: %q: flags only\n", flag.Arg(0))
+		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -33,8 +33,8 @@ const (
 	// keyAnswer lies between looks at the screen for the answer to a key.
 	keyAnswer = 50 * time.Millisecond
 
-	// buttonLimit is what the box has to go off after its button was pressed.
-	buttonLimit = 15 * time.Second
+	// offLimit is what the box has to go off after its button was pressed.
+	offLimit = 15 * time.Second
 
 	annPassword   = "ann-has-a-password"
 	bobPassword   = "bob-has-another"
@@ -206,19 +206,25 @@ func (b *box) typed(text string) {
 // pressButton presses the power button and waits until the box is off in order.
 func (b *box) pressButton() {
 	b.t.Helper()
+	b.goesOff("the power button", func(ctx context.Context) error { return b.Powerdown(ctx) })
+}
+
+// goesOff asks the box to go off and waits until it is, in time and in order.
+func (b *box) goesOff(by string, ask func(context.Context) error) {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bootLimit)
 	defer cancel()
 	began := time.Now()
-	if err := b.Powerdown(ctx); err != nil {
+	if err := ask(ctx); err != nil {
 		b.t.Fatal(err)
 	}
 	if err := b.Wait(ctx); err != nil {
 		b.t.Fatal(err)
 	}
 	took := time.Since(began)
-	b.t.Logf("off %.1f s after the power button", took.Seconds())
-	if took > buttonLimit {
-		b.t.Errorf("it took %v to go off, more than %v", took, buttonLimit)
+	b.t.Logf("off %.1f s after %s", took.Seconds(), by)
+	if took > offLimit {
+		b.t.Errorf("it took %v to go off, more than %v", took, offLimit)
 	}
 	if !strings.Contains(b.Serial.Text(), "pillarbox: stores closed, powering off") {
 		b.t.Error("the box did not say that its stores are closed")

@@ -3,6 +3,7 @@
 package vmtest
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
@@ -69,7 +70,11 @@ func TestMail(t *testing.T) {
 		}
 		b.storeInOrder()
 		b.commandLine()
-		b.pressButton()
+		b.killMaild()
+		if after := b.python(t, "read"); after != before {
+			t.Errorf("before maild was killed:\n%safter:\n%s", before, after)
+		}
+		b.goesOff("mailctl poweroff", func(ctx context.Context) error { return b.Serial.Type(ctx, "mailctl poweroff\r") })
 	})
 	for service, words := range map[string][]string{
 		"boxd":          {"the firewall is up", `msg="known on the local network" part=mdns name=mail.local`},
@@ -248,18 +253,48 @@ func (b *box) storeInOrder() {
 	b.t.Logf("check: %s", found[0])
 }
 
-// commandLine asks mailctl on the box's own command line, behind the open menu.
+// commandLine opens the box's own command line, behind the open menu, asks
+// mailctl there, goes back to the menu, and comes again.
 func (b *box) commandLine() {
 	b.t.Helper()
 	b.typed("\x1b")
-	b.shows(clientLimit, `Command line`)
-	b.choose("Command line")
-	// What is typed before the shell asks for it is lost.
-	b.shows(clientLimit, `exit\s+goes\s+back[^$]*\$`)
-	b.typed("mailctl user list\r")
-	b.shows(clientLimit, `bob@example\.org[^$]*\$`)
-	b.typed("exit\r")
-	b.shows(clientLimit, `Check the mail store`)
+	for _, back := range []bool{true, false} {
+		b.shows(clientLimit, `Command line`)
+		b.choose("Command line")
+		// What is typed before the shell asks for it is lost.
+		b.shows(clientLimit, `exit\s+goes\s+back[^$]*\$`)
+		b.typed("mailctl user list\r")
+		b.shows(clientLimit, `bob@example\.org[^$]*\$`)
+		if back {
+			b.typed("exit\r")
+			b.shows(clientLimit, `Check the mail store`)
+		}
+	}
+}
+
+// killMaild ends the mail service as a crash would, on the box's command line,
+// and waits until it is back.
+func (b *box) killMaild() {
+	b.t.Helper()
+	b.typed("mailctl services\r")
+	pid := b.shows(clientLimit, `maild +running +(\d+) +0 [^$]*\$`)[1]
+	b.typed("kill -9 " + pid + "\r")
+	began, told := time.Now(), false
+	for time.Since(began) < bootLimit {
+		c, err := dialIMAP(b.Addr(993), "ann@example.org", annPassword)
+		if err != nil {
+			told = true
+			time.Sleep(keyAnswer)
+			continue
+		}
+		c.close()
+		if told {
+			break
+		}
+	}
+	b.t.Logf("mail is served again %.1f s after maild was killed", time.Since(began).Seconds())
+	b.typed("mailctl services\r")
+	b.shows(clientLimit, `maild +running +\d+ +1 [^$]*\$`)
 }
 
 // openMenu opens the console's menu on the serial line.

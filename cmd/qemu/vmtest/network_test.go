@@ -87,7 +87,21 @@ func TestBond(t *testing.T) {
 			t.Errorf("%d messages were not taken although one card was left", failed)
 		}
 	})
-	b.pressButton()
+	b.restarts("Ctrl-Alt-Del", "sendkey ctrl-alt-delete")
+}
+
+// restarts gives QEMU's monitor a command that makes the box restart, in order.
+func (b *box) restarts(by, command string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), clientLimit)
+	defer cancel()
+	began := time.Now()
+	if _, err := b.Monitor(ctx, command); err != nil {
+		b.t.Fatal(err)
+	}
+	b.expect(clientLimit, `pillarbox: stores closed, restarting`)
+	b.t.Logf("down %.1f s after %s", time.Since(began).Seconds(), by)
+	b.expect(bootLimit, `pillarbox: Pillarbox .* on Linux`)
 }
 
 // link plugs a card's cable in or out.
