@@ -66,8 +66,18 @@ func List(sys string) ([]string, error) {
 	return names, nil
 }
 
+// onUSB tells a disk behind a USB bridge. Few of them pass questions on, and some
+// sticks hang themselves up over one: they are left alone.
+func onUSB(sys, name string) bool {
+	target, err := filepath.EvalSymlinks(filepath.Join(sys, "block", name))
+	return err == nil && strings.Contains(target, "/usb")
+}
+
 // Read asks one disk. ErrSilent says that it has nothing to tell.
 func Read(sys, name string) (*Health, error) {
+	if onUSB(sys, name) {
+		return nil, ErrSilent
+	}
 	h := &Health{Device: name}
 	device := filepath.Join(sys, "block", name, "device")
 	h.Model = attribute(device, "model")

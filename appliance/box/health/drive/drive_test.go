@@ -2,6 +2,9 @@ package drive
 
 import (
 	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 )
@@ -189,6 +192,30 @@ func TestSelfTests(t *testing.T) {
 		if h.scsiParameter(pageSelfTest, 2, append([]byte{0x47}, make([]byte, 15)...)); h.SelfTest != want {
 			t.Error("an older test counts")
 		}
+	}
+}
+
+// A stick is asked nothing: there is none of this name under /dev, and no error.
+func TestSticksAreLeftAlone(t *testing.T) {
+	sys := t.TempDir()
+	disk := filepath.Join(sys, "devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host6/target6:0:0/6:0:0:0/block/sdzz")
+	if err := os.MkdirAll(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(sys, "block"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(disk, filepath.Join(sys, "block/sdzz")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(sys, "sdzz"); !errors.Is(err, ErrSilent) {
+		t.Errorf("read: %v", err)
+	}
+	if err := StartSelfTest(sys, "sdzz", false); !errors.Is(err, ErrSilent) {
+		t.Errorf("self-test: %v", err)
+	}
+	if _, err := Read(sys, "sdyy"); err == nil || errors.Is(err, ErrSilent) {
+		t.Errorf("a disk that is not there: %v", err)
 	}
 }
 

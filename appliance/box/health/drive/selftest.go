@@ -22,6 +22,9 @@ const (
 // StartSelfTest lets the disk test itself beside its work: two minutes for a
 // short one, hours for a long one. ErrSilent says that it cannot.
 func StartSelfTest(sys, name string, long bool) error {
+	if onUSB(sys, name) {
+		return ErrSilent
+	}
 	f, err := os.OpenFile(filepath.Join("/dev", name), os.O_RDONLY, 0)
 	if err != nil {
 		return err
