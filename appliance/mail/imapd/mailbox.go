@@ -3,7 +3,6 @@ package imapd
 import (
 	"context"
 
-	"github.com/emersion/go-imap/v2"
 	"golang.org/x/text/unicode/norm"
 
 	"pillarbox/appliance/mail/imapd/session"
@@ -47,7 +46,8 @@ func (c *conn) cmdCreate(ctx context.Context, cl *call) error {
 	return nil
 }
 
-// cmdDelete answers DELETE (RFC 9051 section 6.3.5).
+// cmdDelete answers DELETE (RFC 9051 section 6.3.5). The selected mailbox can be
+// deleted too, as clients do; the session is then in none.
 func (c *conn) cmdDelete(ctx context.Context, _ *call) error {
 	c.dec.SP()
 	name, ok := c.dec.Mailbox()
@@ -57,12 +57,19 @@ func (c *conn) cmdDelete(ctx context.Context, _ *call) error {
 	if !ok {
 		return store.ErrNotFound
 	}
+	selected := false
 	if c.sel != nil {
-		if box, err := c.user.Mailbox(ctx, name); err == nil && box.ID == c.sel.Mailbox().ID {
-			return no(imap.ResponseCodeInUse, "The mailbox is selected")
-		}
+		box, err := c.user.Mailbox(ctx, name)
+		selected = err == nil && c.isSelected(box.ID)
 	}
-	return c.user.Delete(ctx, name)
+	if err := c.user.Delete(ctx, name); err != nil {
+		return err
+	}
+	if selected {
+		c.unselect()
+		c.enc.Raw("* OK [CLOSED] The mailbox is deleted").End()
+	}
+	return nil
 }
 
 // cmdRename answers RENAME (RFC 9051 section 6.3.6).
