@@ -6,6 +6,9 @@ FUZZTIME ?= 30s
 # How many power cuts, and from which seed on, `make soak` makes.
 SEEDS    ?= 50
 SEED     ?= 1
+# A folder with *.tar.xz of real messages, for the benchmarks. Made-up text takes
+# its place where it is empty, and what only real mail can tell is left out.
+CORPORA  ?=
 
 export CGO_ENABLED = 0
 
@@ -60,12 +63,10 @@ soak: host ## what is too long for CI: SEEDS power cuts from SEED on
 bench: bench-store ## measure the store, and maild beside Postfix and Dovecot on this machine
 	@mkdir -p build/bin
 	go build -o build/bin/ ./cmd/maild ./cmd/maild/bench
-	build/bin/bench
-
-CORPORA ?=
+	PILLARBOX_CORPUS=$(firstword $(wildcard $(CORPORA)/*.tar.xz)) build/bin/bench
 
 .PHONY: bench-store
-bench-store: host ## measure the store alone; CORPORA is a folder with *.tar.xz of real messages
+bench-store: host ## measure the store alone
 	go test -run '^$$' -bench 'Deliver|Encrypted' -benchtime 3000x -timeout 0 ./appliance/store/store
 	PILLARBOX_CORPORA=$(abspath $(CORPORA)) go test -run '^$$' -bench 'Corpus|Huge|Mailbox|Search' -benchtime 1x -timeout 0 ./appliance/store/store
 	go test -run '^$$' -bench Large -benchtime 10x -timeout 0 -v ./appliance/store/store
