@@ -155,8 +155,10 @@ func (p *notifyParser) group() {
 	d.Expect(')')
 	message := g.Events & session.MessageEvents
 	switch {
-	case message != 0 && message&(session.MessageNew|session.MessageExpunge) != session.MessageNew|session.MessageExpunge:
-		p.err = bad("MessageNew and MessageExpunge go together") // RFC 5465 section 5
+	// RFC 5465 section 5. Of other mailboxes a STATUS tells all there is, so that
+	// clients that leave one out, as there are, are served as if they had not.
+	case selected && message != 0 && message&(session.MessageNew|session.MessageExpunge) != session.MessageNew|session.MessageExpunge:
+		p.err = bad("MessageNew and MessageExpunge go together")
 	case fetch != nil && !selected:
 		p.err = bad("Only the selected mailbox's new messages can be fetched")
 	case selected && g.Events&^session.MessageEvents != 0:
