@@ -124,6 +124,19 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 			return err
 		}
 	}
+	f.ids = f.ids[:0]
+	for i := range ms {
+		f.ids = append(f.ids, ms[i].Blob)
+	}
+	if !f.facts && len(w.sections) > 0 && len(ms) > 1 {
+		return f.c.srv.cfg.Store.Bodies(ctx, f.ids, func(i int, body store.Body, err error) error {
+			if err != nil {
+				return f.skip(&ms[i], err)
+			}
+			f.body = body
+			return f.message(ctx, &ms[i], nil, marked[ms[i].UID])
+		})
+	}
 	if !f.facts {
 		for i := range ms {
 			if err := f.message(ctx, &ms[i], nil, marked[ms[i].UID]); err != nil {
@@ -131,10 +144,6 @@ func (f *fetcher) batch(ctx context.Context, ms []session.Numbered) error {
 			}
 		}
 		return nil
-	}
-	f.ids = f.ids[:0]
-	for i := range ms {
-		f.ids = append(f.ids, ms[i].Blob)
 	}
 	return f.c.srv.base.Facts.Facts(ctx, f.ids, f.load, func(i int, facts *session.Facts) error {
 		return f.message(ctx, &ms[i], facts, marked[ms[i].UID])

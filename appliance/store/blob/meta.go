@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 )
 
 const (
@@ -41,6 +42,19 @@ func (m Meta) Chunks() int {
 		return 1
 	}
 	return 1 + int((rest+int64(m.Chunk)-1)/int64(m.Chunk))
+}
+
+// All gives the chunks' numbers, in order, and how many bytes of the body each holds.
+func (m Meta) All() iter.Seq2[int, int] {
+	return func(yield func(n, size int) bool) {
+		for off := int64(0); off < m.Size; {
+			n, start, size := m.locate(off)
+			if !yield(n, size) {
+				return
+			}
+			off = start + int64(size)
+		}
+	}
 }
 
 // locate tells which chunk holds the byte at off, where that chunk begins and how long it is.

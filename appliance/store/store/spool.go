@@ -198,9 +198,14 @@ func (s *Store) OpenBody(ctx context.Context, id BlobID) (Body, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.bodyOf(ctx, id, m), nil
+}
+
+// bodyOf opens a body of which the record is known.
+func (s *Store) bodyOf(ctx context.Context, id BlobID, m blob.Meta) Body {
 	return &body{blob.NewReader(ctx, s.codec, m, func(_ context.Context, n int, fn func([]byte) error) error {
 		return s.fetchChunk(id, n, fn)
-	})}, nil
+	})}
 }
 
 func (s *Store) bodyMeta(id BlobID) (m blob.Meta, err error) {
@@ -213,13 +218,15 @@ func (s *Store) bodyMeta(id BlobID) (m blob.Meta, err error) {
 	return m, err
 }
 
+var errNoChunk = fmt.Errorf("%w: chunk is missing", ErrDamaged)
+
 // fetchChunk reads a chunk row as of now: rows of a body never change.
 func (s *Store) fetchChunk(id BlobID, n int, fn func([]byte) error) error {
 	v := s.view()
 	defer v.close()
 	err := v.get(keyChunk(id, n), fn)
 	if errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("%w: chunk is missing", ErrDamaged)
+		return errNoChunk
 	}
 	return err
 }
