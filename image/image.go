@@ -19,6 +19,7 @@ package image
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -81,6 +82,17 @@ func (c *Config) Build(ctx context.Context, path string) (*Result, error) {
 	if strings.ContainsAny(c.Version, "+/ ") {
 		return nil, fmt.Errorf("version %q: must not hold a plus sign, slash or space", c.Version)
 	}
+	seeds := map[int]string{} // by partition
+	for i, label := range map[int]string{2: LabelState, 3: LabelData} {
+		seed, err := c.makeSeed(ctx, filepath.Dir(path), label)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", label, err)
+		}
+		defer os.Remove(seed)
+		seeds[i] = seed
+	}
+	// The box makes other disks ready for mail by the same one.
+	c.Initramfs.DataSeed = seeds[3]
 	rootfs, err := c.Initramfs.Build(ctx)
 	if err != nil {
 		return nil, err
@@ -129,9 +141,9 @@ func (c *Config) Build(ctx context.Context, path string) (*Result, error) {
 	}); err != nil {
 		return nil, err
 	}
-	for i, label := range map[int]string{2: LabelState, 3: LabelData} {
-		if err := c.writeSeed(ctx, part(out, table, i), label); err != nil {
-			return nil, fmt.Errorf("%s: %w", label, err)
+	for i, seed := range seeds {
+		if err := writeSeed(part(out, table, i), seed); err != nil {
+			return nil, fmt.Errorf("%s: %w", table.Partitions[i].Name, err)
 		}
 	}
 	return &Result{UKISize: int64(len(system)), Initramfs: rootfs}, out.Close()
@@ -215,21 +227,24 @@ const mke2fsConf = `[defaults]
 	}
 `
 
-// writeSeed makes a small ext4 with the reference implementation, in a file
-// beside, and copies what is not zero into its partition.
-func (c *Config) writeSeed(ctx context.Context, to span, label string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(to.f.Name()), "seed-")
+// makeSeed makes a small ext4 with the reference implementation in a file in dir,
+// which is the caller's to remove.
+func (c *Config) makeSeed(ctx context.Context, dir, label string) (path string, err error) {
+	tmp, err := os.CreateTemp(dir, "seed-")
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer os.Remove(tmp.Name())
-	defer tmp.Close()
+	defer func() {
+		if err = errors.Join(err, tmp.Close()); err != nil {
+			os.Remove(tmp.Name())
+		}
+	}()
 	if err := tmp.Truncate(seedSize); err != nil {
-		return err
+		return "", err
 	}
 	conf := tmp.Name() + ".conf"
 	if err := os.WriteFile(conf, []byte(mke2fsConf), 0o644); err != nil {
-		return err
+		return "", err
 	}
 	defer os.Remove(conf)
 	uuid := strings.ToLower(c.id(label + " file system").String())
@@ -238,11 +253,21 @@ func (c *Config) writeSeed(ctx context.Context, to span, label string) error {
 	epoch := fmt.Sprint(c.Time.Unix())
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epoch, "E2FSPROGS_FAKE_TIME="+epoch, "MKE2FS_CONFIG="+conf)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mke2fs: %w: %s", err, out)
+		return "", fmt.Errorf("mke2fs: %w: %s", err, out)
 	}
+	return tmp.Name(), nil
+}
+
+// writeSeed copies what is not zero of a seed into its partition.
+func writeSeed(to span, seed string) error {
+	f, err := os.Open(seed)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	buf := make([]byte, mib)
 	for off := int64(0); off < seedSize; off += int64(len(buf)) {
-		if _, err := tmp.ReadAt(buf, off); err != nil && err != io.EOF {
+		if _, err := f.ReadAt(buf, off); err != nil && err != io.EOF {
 			return err
 		}
 		if allZero(buf) {

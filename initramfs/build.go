@@ -28,6 +28,9 @@ type Config struct {
 	Log     *slog.Logger
 	// Programs, where set, holds our binaries, built already.
 	Programs string
+	// DataSeed, where set, is a file with the file system that the box makes
+	// disks ready for mail with.
+	DataSeed string
 }
 
 // Result is a built initramfs with what was found on the way.
@@ -74,6 +77,9 @@ func (c *Config) Build(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if err := c.addData(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := c.addSeed(a); err != nil {
 		return nil, err
 	}
 	if err := c.addFirmware(ctx, a, set, res); err != nil {
@@ -185,6 +191,23 @@ func (c *Config) addData(ctx context.Context, a *archive) error {
 		first, _, _ := strings.Cut(rel, "/")
 		return first != "posix" && first != "right" && rel != "localtime" && rel != "posixrules"
 	})
+}
+
+// addSeed adds the file system that a disk for mail begins with.
+func (c *Config) addSeed(a *archive) error {
+	if c.DataSeed == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(c.DataSeed)
+	if err != nil {
+		return err
+	}
+	packed, err := compress(raw)
+	if err != nil {
+		return err
+	}
+	a.content("usr/share/pillarbox/data.ext4.zst", string(packed), 0o644)
+	return nil
 }
 
 // addFirmware adds the files that the chosen modules ask for.

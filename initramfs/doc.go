@@ -7,6 +7,7 @@
 //	/lib/firmware        the files those modules ask for, as far as they can be had
 //	/etc                 users, OS release, certificate authorities, board.json
 //	/usr/share/zoneinfo  time zones
+//	/usr/share/pillarbox the file system that a disk for mail begins with
 //
 // The archive depends on the inputs alone: entries are sorted, owned by root,
 // of one time. Processor microcode stands before it in an archive of its own,

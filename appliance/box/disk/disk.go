@@ -10,8 +10,13 @@
 // disk, then each file system the end of its partition, while mounted. Each
 // step is complete or has no effect after a power cut.
 //
-// Nothing is ever formatted or repaired here: a volume that cannot be mounted is
-// reported and left alone.
+// Mail may be kept on another disk than the system's: Prepare makes one of it, with
+// a table and one DATA partition, and a Record on the state volume names that
+// partition by its GUID. The data volume of the system disk is not used then, and
+// holds AwayName.
+//
+// Apart from Prepare, nothing is ever formatted or repaired here: a volume that
+// cannot be mounted is reported and left alone.
 package disk
 
 import (
@@ -93,7 +98,8 @@ func Choose(disks []Disk, loader string) (v Volumes, notes []string) {
 		if v.Data == nil && c.vols.Data != nil {
 			v.Data, used = c.vols.Data, true
 		}
-		if !used {
+		// A disk for mail alone is one to choose, and no second system.
+		if !used && (c.booted || c.vols.State != nil) {
 			others = append(others, c.disk.Name)
 		}
 	}

@@ -23,6 +23,13 @@ type Disk struct {
 	Removable  bool
 	ReadOnly   bool
 	Partitions []Partition // by number
+	Bus        string      // how it is attached, such as USB; empty where not known
+
+	// These are filled in by Find. FileSystem is the kind of what lies on the
+	// disk without partitions, Blank that its beginning holds nothing at all.
+	FileSystem string
+	Blank      bool
+	Unreadable bool // its first or last blocks cannot be read
 }
 
 // Partition is one partition of a disk.
@@ -40,6 +47,8 @@ type Partition struct {
 
 	// Volume is the label of the ext4 file system it holds; empty if none.
 	Volume string
+	// FileSystem is the kind of what it holds; empty where not known.
+	FileSystem string
 }
 
 // virtual are the block devices that are no disks of the machine.
@@ -67,6 +76,7 @@ func Scan(sys string) ([]Disk, error) {
 			Sector:    int(number(dir, "queue/logical_block_size")),
 			Removable: number(dir, "removable") != 0,
 			ReadOnly:  number(dir, "ro") != 0,
+			Bus:       bus(dir, e.Name()),
 		}
 		if d.Size == 0 {
 			continue
@@ -79,6 +89,26 @@ func Scan(sys string) ([]Disk, error) {
 	}
 	slices.SortFunc(disks, func(a, b Disk) int { return strings.Compare(a.Name, b.Name) })
 	return disks, nil
+}
+
+// bus names how a disk is attached, by where sysfs has it among the devices.
+func bus(dir, name string) string {
+	path, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return ""
+	}
+	_, path, _ = strings.Cut(path, "/devices/")
+	for _, b := range []struct{ part, name string }{
+		{"/usb", "USB"}, {"/nvme", "NVMe"}, {"/ata", "SATA"}, {"/end_device-", "SAS"}, {"/mmc", "MMC"}, {"/virtio", "virtio"}, {"/host", "SCSI"},
+	} {
+		if strings.Contains(path, b.part) {
+			return b.name
+		}
+	}
+	if strings.HasPrefix(name, "nvme") { // of a subsystem with several paths
+		return "NVMe"
+	}
+	return ""
 }
 
 func partitions(dir, disk string) []Partition {

@@ -48,6 +48,9 @@ const (
 	// killWait is how long a killed process may take to be gone. Longer means
 	// that it hangs in the kernel, on a dead disk most likely.
 	killWait = 5 * time.Second
+
+	// holdPoll is the time between two looks whether a held service has ended.
+	holdPoll = 20 * time.Millisecond
 )
 
 // Spec describes a service. Name and Command must be set.
@@ -239,6 +242,53 @@ func (s *Supervisor) Restart(name string) error {
 	return nil
 }
 
+// Hold ends the process of a service, if one runs, and keeps it from being started
+// until release is called. It returns when there is none, or with the error of ctx;
+// release is to be called in any case.
+func (s *Supervisor) Hold(ctx context.Context, name string) (release func(), err error) {
+	s.mu.Lock()
+	svc := s.find(name)
+	if svc == nil || svc.held != nil {
+		s.mu.Unlock()
+		if svc == nil {
+			return func() {}, wire.NotFound("there is no service %q", name)
+		}
+		return func() {}, wire.Conflict("%s is held already", name)
+	}
+	held := make(chan struct{})
+	svc.held = held
+	if svc.active {
+		select {
+		case svc.restart <- struct{}{}:
+		default:
+		}
+	}
+	s.mu.Unlock()
+	release = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if svc.held == held {
+			svc.held = nil
+			close(held)
+		}
+	}
+	t := time.NewTicker(holdPoll)
+	defer t.Stop()
+	for {
+		s.mu.Lock()
+		active := svc.active
+		s.mu.Unlock()
+		if !active {
+			return release, nil
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return release, fmt.Errorf("%s does not end: %w", name, ctx.Err())
+		}
+	}
+}
+
 // Stop ends all services, the last added first, each given its StopWithin
 // before it is killed. It returns early when ctx ends; services that still run
 // then are killed. The supervisor starts nothing afterwards.
@@ -291,6 +341,8 @@ type service struct {
 	// These are guarded by sup.mu.
 	status  initapi.ServiceStatus
 	process Process
+	held    chan struct{} // closed at the release; nil: the service is not held
+	active  bool          // a process runs, or is about to
 }
 
 // run takes the service through its life until ctx ends.
@@ -303,8 +355,12 @@ func (v *service) run(ctx context.Context) {
 	}
 	deaths := 0
 	for ctx.Err() == nil {
+		if !v.enter(ctx) {
+			return
+		}
 		begin := time.Now()
 		exit, wanted := v.runGuarded(ctx, &once)
+		v.leave()
 		if ctx.Err() != nil {
 			return
 		}
@@ -354,6 +410,36 @@ func (v *service) await(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// enter waits for as long as the service is held, and makes it active. It returns
+// false when ctx ended first.
+func (v *service) enter(ctx context.Context) bool {
+	for {
+		v.sup.mu.Lock()
+		held := v.held
+		v.active = held == nil
+		v.sup.mu.Unlock()
+		if held == nil {
+			return true
+		}
+		v.set(initapi.StateStopped, 0)
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return false
+		}
+		select {
+		case <-v.restart: // it is started now anyway
+		default:
+		}
+	}
+}
+
+func (v *service) leave() {
+	v.sup.mu.Lock()
+	defer v.sup.mu.Unlock()
+	v.active = false
 }
 
 // died notes a death and returns how long to pause.
