@@ -83,7 +83,8 @@ func TestHoldOneThatDies(t *testing.T) {
 		if got := h.states() + " " + h.r.starts(); got != "a=running a a" {
 			t.Errorf("released: %s", got)
 		}
-		h.r.deaf["a"] = 2
+		deaf := func(how int) { h.r.mu.Lock(); defer h.r.mu.Unlock(); h.r.deaf["a"] = how }
+		deaf(2)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		release, err = h.Hold(ctx, "a")
@@ -91,9 +92,12 @@ func TestHoldOneThatDies(t *testing.T) {
 			t.Error("one that does not end was held")
 		}
 		release()
-		time.Sleep(time.Minute)
-		delete(h.r.deaf, "a")
 		h.r.die("a", Exit{})
+		deaf(0)
+		time.Sleep(time.Minute)
+		if got := h.states() + " " + h.r.starts(); got != "a=running a a a" {
+			t.Errorf("ended at last: %s", got)
+		}
 		h.Stop(context.Background())
 	})
 }
