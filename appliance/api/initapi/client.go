@@ -50,6 +50,10 @@ func (c *Client) Restart(ctx context.Context, service string) error {
 	return c.wire.Post(ctx, "/v1/services/"+url.PathEscape(service)+"/restart", nil, nil)
 }
 
+func (c *Client) UseDisk(ctx context.Context, req UseDiskRequest) error {
+	return c.wire.Post(ctx, "/v1/mail-disk", req, nil)
+}
+
 func (c *Client) PowerOff(ctx context.Context, req StopRequest) error {
 	return c.wire.Post(ctx, "/v1/poweroff", req, nil)
 }

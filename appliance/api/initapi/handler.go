@@ -34,6 +34,13 @@ func Handler(s Service) http.Handler {
 	mux.Handle("POST /v1/services/{name}/restart", wire.Handle(func(r *http.Request) (any, error) {
 		return nil, s.Restart(r.Context(), r.PathValue("name"))
 	}))
+	mux.Handle("POST /v1/mail-disk", wire.Handle(func(r *http.Request) (any, error) {
+		var req UseDiskRequest
+		if err := wire.Decode(r, &req); err != nil {
+			return nil, err
+		}
+		return nil, s.UseDisk(r.Context(), req)
+	}))
 	mux.Handle("POST /v1/poweroff", wire.Handle(func(r *http.Request) (any, error) {
 		var req StopRequest
 		if err := wire.DecodeOptional(r, &req); err != nil {

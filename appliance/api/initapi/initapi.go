@@ -8,6 +8,7 @@
 //	GET  /v1/log/stream   LogItem, one a line, as they come; see LogQuery
 //	GET  /v1/events    []Event
 //	POST /v1/services/{name}/restart
+//	POST /v1/mail-disk   UseDiskRequest; answered when mail is kept there
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
 // The package holds types, the glue of the server and the client; init decides.
@@ -44,6 +45,10 @@ type Service interface {
 	StreamLog(ctx context.Context, q LogQuery, fn func(LogItem) error) error
 	Events(ctx context.Context) ([]Event, error)
 	Restart(ctx context.Context, service string) error
+	// UseDisk has the data volume of another disk used, which boxd made ready, or
+	// that of the system disk again. Mail stops and goes on meanwhile; what is on
+	// the volume before is not taken along.
+	UseDisk(ctx context.Context, req UseDiskRequest) error
 	// PowerOff and Reboot return when the request is accepted; stopping takes
 	// up to half a minute more.
 	PowerOff(ctx context.Context, req StopRequest) error
@@ -91,6 +96,12 @@ type LogLine struct {
 	Time    time.Time `json:"time"`
 	Service string    `json:"service"`
 	Text    string    `json:"text"`
+}
+
+// UseDiskRequest names a data volume by the GUID of its partition, in lower case;
+// empty: the one of the system disk.
+type UseDiskRequest struct {
+	Partition string `json:"partition"`
 }
 
 // LogQuery says which lines of the log are wanted. The zero value is all that

@@ -37,6 +37,10 @@ func (f *fake) Reboot(_ context.Context, req StopRequest) error {
 	f.asked = append(f.asked, req)
 	return nil
 }
+func (f *fake) UseDisk(_ context.Context, req UseDiskRequest) error {
+	f.asked = append(f.asked, req)
+	return nil
+}
 func (f *fake) Log(_ context.Context, service string, n int) ([]LogLine, error) {
 	f.asked = append(f.asked, service, n)
 	return lines, nil
@@ -98,7 +102,8 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	check("log", ll, err, lines)
 	check("poweroff", nil, c.PowerOff(ctx, StopRequest{Reason: "r"}), nil)
 	check("reboot", nil, c.Reboot(ctx, StopRequest{}), nil)
-	check("asked", f.asked, nil, []any{"maild", 5, "", 0, StopRequest{Reason: "r"}, StopRequest{}})
+	check("use disk", nil, c.UseDisk(ctx, UseDiskRequest{Partition: "p"}), nil)
+	check("asked", f.asked, nil, []any{"maild", 5, "", 0, StopRequest{Reason: "r"}, StopRequest{}, UseDiskRequest{Partition: "p"}})
 
 	var e *wire.Error
 	if err := c.Restart(ctx, "no/ne"); !errors.As(err, &e) || e.Code != wire.CodeNotFound || e.Message != `no service "no/ne"` {

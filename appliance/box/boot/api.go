@@ -58,6 +58,11 @@ func (a api) Events(context.Context) ([]initapi.Event, error) { return a.s.event
 
 func (a api) Restart(_ context.Context, service string) error { return a.s.sup.Restart(service) }
 
+// UseDisk goes on to its end when who asked does not wait for it.
+func (a api) UseDisk(ctx context.Context, req initapi.UseDiskRequest) error {
+	return a.s.useMailDisk(context.WithoutCancel(ctx), req.Partition)
+}
+
 func (a api) PowerOff(_ context.Context, req initapi.StopRequest) error {
 	a.s.wish(power.Off, reason(req))
 	return nil

@@ -41,6 +41,10 @@ const (
 	// reserve is 256 MB, its logs as much before they are written again.
 	leastData = 1000 << 20
 
+	// mailDiskWait is the same for the disk that mail is kept on, where the system
+	// disk is there: its controller is a single one, or USB.
+	mailDiskWait = 10 * time.Second
+
 	// settleTime lets the partitions of a disk that just came appear.
 	settleTime = 200 * time.Millisecond
 )
@@ -61,6 +65,8 @@ type volumes struct {
 	// resetting: the state volume asks for a factory reset, which ends when the
 	// data volume is empty too. Guarded by work.
 	resetting bool
+	// lacks is the disk for mail that was chosen and is not there. Guarded by work.
+	lacks *disk.Record
 }
 
 func (v *volumes) get() (state, data, esp *disk.Mount) {
@@ -72,11 +78,18 @@ func (v *volumes) get() (state, data, esp *disk.Mount) {
 // startVolumes mounts the volumes of the box. When they do not appear in time
 // the boot goes on without, and they are used when they come.
 func (s *System) startVolumes(ctx context.Context) {
-	deadline := time.Now().Add(diskWait)
+	begin := time.Now()
 	told := false
-	for !s.mountVolumes(ctx) && time.Now().Before(deadline) && ctx.Err() == nil {
-		if !told && time.Until(deadline) < diskWait-2*time.Second {
-			s.say("waiting for the system disk, up to %v", diskWait)
+	for !s.mountVolumes(ctx) && ctx.Err() == nil {
+		what, limit := "the system disk", diskWait
+		if s.volumes.lacking() != nil {
+			what, limit = "the disk for mail", mailDiskWait
+		}
+		if time.Since(begin) > limit {
+			break
+		}
+		if !told && time.Since(begin) > 2*time.Second {
+			s.say("waiting for %s, up to %v", what, limit)
 			told = true
 		}
 		s.awaitDisk(ctx, diskPoll)
@@ -85,7 +98,9 @@ func (s *System) startVolumes(ctx context.Context) {
 	if state != nil && data != nil {
 		return
 	}
-	if data == nil {
+	if lacks := s.volumes.lacking(); lacks != nil {
+		s.problems.add("data volume", notThere(lacks))
+	} else if data == nil {
 		s.missing("data", "mail cannot be received or read until it is there", data == nil && state == nil)
 	}
 	if state == nil {
@@ -120,7 +135,7 @@ func seenDisks(sys string) string {
 	}
 	var names []string
 	for _, d := range disks {
-		names = append(names, fmt.Sprintf("%s (%s, %s)", d.Name, d.Model, size(d.Size)))
+		names = append(names, fmt.Sprintf("%s (%s, %s)", d.Name, d.Model, disk.Size(d.Size)))
 	}
 	return "the disks seen are " + strings.Join(names, ", ")
 }
@@ -167,8 +182,8 @@ func (s *System) mountVolumes(ctx context.Context) bool {
 	if state == nil && found.State != nil {
 		s.takeState(ctx, *found.State)
 	}
-	if data == nil && found.Data != nil {
-		s.takeData(ctx, *found.Data, disks)
+	if data == nil {
+		s.findData(ctx, found.Data, disks)
 	}
 	if esp == nil && found.ESP != nil {
 		s.takeESP(*found.ESP)
@@ -200,8 +215,8 @@ func (s *System) takeState(ctx context.Context, p disk.Partition) {
 	s.sup.Restart(serviceBox) // late: it runs without its settings
 }
 
-// takeData mounts the data volume and lets maild go on.
-func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Disk) {
+// takeData mounts the data volume and lets maild go on. It reports whether it did.
+func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Disk) bool {
 	for _, d := range disks {
 		if d.Name != p.Disk {
 			continue
@@ -214,7 +229,11 @@ func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Di
 	}
 	m := s.take(ctx, "data", p, dataPath)
 	if m == nil {
-		return
+		return false
+	}
+	state, _, _ := s.volumes.get()
+	if !s.isHome(m, state != nil) {
+		return false
 	}
 	s.endReset()
 	if err := giveToMail(dataPath, 0o750); err != nil {
@@ -226,14 +245,18 @@ func (s *System) takeData(ctx context.Context, p disk.Partition, disks []disk.Di
 	s.problems.solved("data volume")
 	for _, d := range disks {
 		if d.Name == p.Disk {
-			st := m.Status()
-			s.say("system disk %s (%s, %s), data volume %s, %s free", d.Name, d.Model, size(d.Size), size(st.Size), size(st.Free))
+			st, role := m.Status(), "disk for mail"
+			if state != nil && state.Disk == d.Name {
+				role = "system disk"
+			}
+			s.say("%s %s (%s, %s), data volume %s, %s free", role, d.Name, d.Model, disk.Size(d.Size), disk.Size(st.Size), disk.Size(st.Free))
 			if st.Size < leastData {
-				s.problems.add("data size", fmt.Sprintf("the disk %s is too small: it leaves %s for mail, which needs %s or more; write the image to a disk of 4 GB or more", d.Name, size(st.Size), size(leastData)))
+				s.problems.add("data size", fmt.Sprintf("the disk %s is too small: it leaves %s for mail, which needs %s or more; write the image to a disk of 4 GB or more", d.Name, disk.Size(st.Size), disk.Size(leastData)))
 			}
 		}
 	}
 	s.sup.Reach(milestoneData)
+	return true
 }
 
 // beginReset empties the state volume where it asks for that. A data volume
@@ -248,7 +271,8 @@ func (s *System) beginReset() {
 	}
 	s.volumes.resetting = true
 	s.say("factory reset: removing all settings")
-	if err := reset.Empty(statePath); err != nil {
+	// Which disk mail is on must be known until that one is empty too.
+	if err := reset.Empty(statePath, disk.RecordName); err != nil {
 		s.problems.add("factory reset", err.Error())
 	}
 }
@@ -294,13 +318,13 @@ func (s *System) take(ctx context.Context, name string, p disk.Partition, path s
 		return nil
 	}
 	gained, err := m.Grow(ctx, func(now, target int64) {
-		s.say("growing the %s volume: %s of %s", name, size(now), size(target))
+		s.say("growing the %s volume: %s of %s", name, disk.Size(now), disk.Size(target))
 	})
 	if err != nil {
 		s.problems.add(name+" size", fmt.Sprintf("the %s volume cannot be grown: %v", name, err))
 	}
 	if gained > 0 {
-		s.say("the %s volume has grown by %s", name, size(gained))
+		s.say("the %s volume has grown by %s", name, disk.Size(gained))
 	}
 	st := m.Status()
 	if st.FSErrors > 0 {
@@ -335,18 +359,4 @@ func giveToMail(dir string, mode fs.FileMode) error {
 		}
 	}
 	return os.Chmod(dir, mode)
-}
-
-// size writes a number of octets as people do.
-func size(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, i := float64(n)/unit, 0
-	for v >= unit && i < 4 {
-		v /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %cB", v, "kMGTP"[i])
 }

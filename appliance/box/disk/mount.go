@@ -125,13 +125,16 @@ func (m *Mount) Unmount() error {
 	if m == nil {
 		return nil
 	}
-	err := mount.Unmount(m.Path, false, false)
+	err := m.Leave()
 	if err == nil {
 		return nil
 	}
 	ro := unix.Mount("", m.Path, "", unix.MS_REMOUNT|unix.MS_RDONLY|dataFlags, "")
 	return errors.Join(err, ro)
 }
+
+// Leave takes the volume out of use; one that something still uses stays as it is.
+func (m *Mount) Leave() error { return mount.Unmount(m.Path, false, false) }
 
 func readSuperOf(device string) (*Super, error) {
 	f, err := os.Open(device)

@@ -2,8 +2,9 @@
 // mail, the questions of the first start.
 //
 // It is asked for by a mark on the state volume, and done by init at the next
-// start, before any service has a file open: first both volumes are emptied,
-// the mark goes last. A power cut in between begins it anew. The boot volume
+// start, before any service has a file open: first the volumes are emptied, that of
+// another disk that mail is kept on before anything forgets which it is; the mark
+// goes last. A power cut in between begins it anew. The boot volume
 // and with it the system's version stay.
 package reset
 
@@ -13,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -40,15 +42,16 @@ func Asked(state string) bool {
 	return err == nil
 }
 
-// Empty removes what is on a volume, but for the mark.
-func Empty(volume string) error {
+// Empty removes what is on a volume, but for the mark and the files of the names in
+// keep.
+func Empty(volume string, keep ...string) error {
 	list, err := os.ReadDir(volume)
 	if err != nil {
 		return fmt.Errorf("empty %s: %w", volume, err)
 	}
 	var errs []error
 	for _, e := range list {
-		if e.Name() != markName && e.Name() != lostFound {
+		if e.Name() != markName && e.Name() != lostFound && !slices.Contains(keep, e.Name()) {
 			errs = append(errs, os.RemoveAll(filepath.Join(volume, e.Name())))
 		}
 	}

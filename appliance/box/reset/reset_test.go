@@ -59,6 +59,21 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(all, " ")
 }
 
+func TestEmptyKeepsWhatIsStillNeeded(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"box.json", "mail-disk.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Empty(dir, "mail-disk.json"); err != nil {
+		t.Fatal(err)
+	}
+	if left := names(t, dir); left != "mail-disk.json" {
+		t.Errorf("left: %s", left)
+	}
+}
+
 func TestVolumeThatIsNotThere(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "gone")
 	if Asked(gone) || Ask(gone) == nil || Empty(gone) == nil || Done(gone) == nil {
