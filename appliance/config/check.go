@@ -77,6 +77,9 @@ func (c *checker) box(b *Box) {
 	c.value("box.language", &b.Language, Language)
 	c.value("box.keyboard", &b.Keyboard, Keyboard)
 	c.list("box.administration", b.Administration, Subnet)
+	if b.DataDisk = strings.TrimSpace(b.DataDisk); b.DataDisk != "" {
+		b.DataDiskLine = c.lines.of("box.data_disk")
+	}
 	c.password("box.admin_password", b.AdminPassword, b.AdminPasswordHash, AdminLogin)
 }
 

@@ -33,9 +33,14 @@ type Box struct {
 	Keyboard string `toml:"keyboard"` // at the screen, one of Keyboards
 	// Administration are the networks that may reach the pages the box is
 	// managed by; empty: those there are, private ones on a fresh box.
-	Administration    []string `toml:"administration"`
-	AdminPassword     string   `toml:"admin_password"`
-	AdminPasswordHash string   `toml:"admin_password_hash"`
+	Administration []string `toml:"administration"`
+	// DataDisk names the disk that mail is to be kept on, by its serial number, its
+	// name under /dev, or its model; empty: the system disk, or as it is. What is
+	// on it is overwritten. DataDiskLine is where the file says so.
+	DataDisk          string `toml:"data_disk"`
+	DataDiskLine      int    `toml:"-"`
+	AdminPassword     string `toml:"admin_password"`
+	AdminPasswordHash string `toml:"admin_password_hash"`
 }
 
 // NetworkAndTime is the network with the time servers, which are another thing

@@ -65,7 +65,7 @@ func main() {
 func run() error {
 	state := flag.String("state", "/state", "`folder` of the state volume")
 	esp := flag.String("esp", "/esp", "`folder` of the boot volume")
-	flag.String("data", "/data", "`folder` of the data volume; init looks after it")
+	data := flag.String("data", "/data", "`folder` of the data volume; init looks after it")
 	provision := flag.String("provision", "/state/maild/provision.toml", "`file` in which maild gets its provisioning")
 	socket := flag.String("socket", boxapi.Socket, "`socket` to serve on")
 	showVersion := flag.Bool("version", false, "print the version and exit")
@@ -86,7 +86,7 @@ func run() error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	m, err := machine.New(machine.Config{
-		Root: "/", State: *state, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(), BuildTime: version.Time(),
+		Root: "/", State: *state, Data: *data, ESP: *esp, Provision: *provision, Owner: mailOwner, Version: version.String(), BuildTime: version.Time(),
 		Init: initapi.NewClient(initapi.Socket), Mail: mailapi.NewClient(mailapi.Socket), Health: healthapi.NewClient(healthapi.Socket), Backup: backupapi.NewClient(mailapi.Socket), Log: log,
 		Announce: announced(),
 		Firewall: wall{},

@@ -8,6 +8,7 @@
 //	POST /v1/network/try   Network; in force until it is kept, else for two minutes
 //	POST /v1/network/keep  keeps the network that is being tried
 //	POST /v1/network/test  TestRequest in, NetworkTest out, within seconds
+//	POST /v1/mail-disk  UseDiskRequest; answered when mail is kept there, in minutes
 //	GET  /v1/firewall   Firewall
 //	GET  /v1/timezones  []string
 //	POST /v1/support        SupportRequest; the support bundle, a .tar.zst
@@ -48,6 +49,11 @@ type Service interface {
 	// TestNetwork tries one of NetworkTests. A test that fails is an answer; the
 	// error is for one that could not be made.
 	TestNetwork(ctx context.Context, r TestRequest) (*NetworkTest, error)
+	// UseDisk has mail kept on another disk of the machine, of which everything is
+	// overwritten, or on the system disk again. A disk that cannot be used is
+	// refused (invalid, field disk). It is a conflict once the box is set up: mail
+	// stays where it is then.
+	UseDisk(ctx context.Context, r UseDiskRequest) error
 	// Firewall tells who was limited.
 	Firewall(ctx context.Context) (*Firewall, error)
 	// Timezones lists the names that Settings.Timezone may have.
@@ -124,7 +130,26 @@ type Lease struct {
 // Roles of a Disk.
 const (
 	RoleSystem = "system" // holds the partitions of the running box
+	RoleMail   = "mail"   // is another one, that mail is kept on
 	RoleOther  = "other"
+)
+
+// What is on a Disk.
+const (
+	HoldsNothing    = ""           // its beginning was never written
+	HoldsPartitions = "partitions" // see Disk.FileSystems
+	HoldsFileSystem = "filesystem" // as a whole
+	HoldsPillarbox  = "pillarbox"  // another system of ours
+	HoldsMail       = "mail"       // a mail volume, and no system
+	HoldsUnknown    = "unknown"
+)
+
+// Why mail cannot be kept on a Disk.
+const (
+	UnfitSmall      = "small" // for any mail store
+	UnfitReadOnly   = "read-only"
+	UnfitUnreadable = "unreadable"
+	UnfitRemovable  = "removable" // made to be pulled out
 )
 
 // Disk is a whole disk.
@@ -135,6 +160,20 @@ type Disk struct {
 	Size      int64  `json:"size"` // octets
 	Removable bool   `json:"removable,omitempty"`
 	Role      string `json:"role"`
+	Bus       string `json:"bus,omitempty"` // such as USB, SATA, NVMe
+	Holds     string `json:"holds,omitempty"`
+	// Partitions counts them; FileSystems are the kinds that are known, each once.
+	Partitions  int      `json:"partitions,omitempty"`
+	FileSystems []string `json:"file_systems,omitempty"`
+	Unfit       string   `json:"unfit,omitempty"` // why mail cannot be kept on it; empty: it can
+}
+
+// UseDiskRequest names a disk as Status had it: the serial number and the size make
+// sure that it is still the same.
+type UseDiskRequest struct {
+	Name   string `json:"name"`
+	Serial string `json:"serial,omitempty"`
+	Size   int64  `json:"size"`
 }
 
 // Volume is the file system that mail is kept on.

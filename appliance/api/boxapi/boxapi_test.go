@@ -37,6 +37,9 @@ func (f *fake) Status(context.Context) (*Status, error)     { s := status; retur
 func (f *fake) Settings(context.Context) (*Settings, error) { return &f.settings, nil }
 func (f *fake) Timezones(context.Context) ([]string, error) { return []string{"UTC"}, nil }
 func (f *fake) Firewall(context.Context) (*Firewall, error) { return &firewall, nil }
+func (f *fake) UseDisk(_ context.Context, r UseDiskRequest) error {
+	return wire.Invalid("disk", "%s of %d octets is not there", r.Name, r.Size)
+}
 func (f *fake) TryNetwork(_ context.Context, n Network) error {
 	f.settings.Network = n
 	return nil
@@ -134,6 +137,9 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	var e *wire.Error
 	if err := c.RestoreFromStick(ctx, RestoreRequest{Hostname: "other"}); !errors.As(err, &e) || e.Field != "hostname" {
 		t.Errorf("restore to another box: %v", err)
+	}
+	if err := c.UseDisk(ctx, UseDiskRequest{Name: "sdb", Size: 7}); !errors.As(err, &e) || e.Field != "disk" || e.Message != "sdb of 7 octets is not there" {
+		t.Errorf("a disk that is not there: %v", err)
 	}
 	if err := c.FactoryReset(ctx, ResetRequest{Hostname: "other"}); !errors.As(err, &e) || e.Field != "hostname" {
 		t.Errorf("reset of another box: %v", err)

@@ -53,6 +53,10 @@ func (c *Client) Reboot(ctx context.Context, req StopRequest) error {
 	return c.wire.Post(ctx, "/v1/reboot", req, nil)
 }
 
+func (c *Client) UseDisk(ctx context.Context, r UseDiskRequest) error {
+	return c.wire.Post(ctx, "/v1/mail-disk", r, nil)
+}
+
 func (c *Client) TryNetwork(ctx context.Context, n Network) error {
 	return c.wire.Post(ctx, "/v1/network/try", n, nil)
 }

@@ -40,6 +40,13 @@ func Handler(s Service) http.Handler {
 		}
 		return s.TestNetwork(r.Context(), in)
 	}))
+	mux.Handle("POST /v1/mail-disk", wire.Handle(func(r *http.Request) (any, error) {
+		var in UseDiskRequest
+		if err := wire.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		return nil, s.UseDisk(r.Context(), in)
+	}))
 	mux.Handle("GET /v1/firewall", wire.Handle(func(r *http.Request) (any, error) {
 		return s.Firewall(r.Context())
 	}))

@@ -10,12 +10,12 @@
 // Invariants: nothing that fails ends the boot. A step that fails becomes a
 // Problem, a sentence on the screen and in the API, and what can go on without
 // it goes on: without a data disk there is no mail, but there is a console that
-// says so, and the disk is still waited for: where another disk was chosen for mail,
-// that one, never the volume of the system disk in its place. PID 1 does not exit; a panic in any
-// of its goroutines is an event.
+// says so, and the disk is still waited for. Where another disk was chosen for
+// mail, it is that one alone: the volume of the system disk never takes its place.
+// PID 1 does not exit; a panic in any of its goroutines is an event.
 //
-// On disk: /state/log (see journal), /state/mail-disk.json (see disk). The package creates the folders that
-// belong to the mail daemon and gives them to its user.
+// On disk: /state/log (see journal), /state/mail-disk.json (see disk). The package
+// creates the folders that belong to the mail daemon and gives them to its user.
 package boot
 
 import (

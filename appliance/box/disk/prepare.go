@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,11 @@ const LeastForMail = 2_000_000_000
 // SeedPath is where the image has the file system that a disk for mail begins
 // with, compressed by zstd: small, and grown once it is mounted.
 const SeedPath = "/usr/share/pillarbox/data.ext4.zst"
+
+const (
+	rereadWait  = 5 * time.Second
+	rereadRetry = 100 * time.Millisecond
+)
 
 // Reasons why a disk cannot be made one for mail.
 const (
@@ -63,10 +69,16 @@ func Prepare(dev string, d Disk, seed io.Reader) (guid string, err error) {
 	if guid, err = prepare(f, d, seed); err != nil {
 		return "", fmt.Errorf("prepare %s: %w", d.Name, err)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKRRPART, 0); errno != 0 && errno != unix.ENOTTY {
-		return "", fmt.Errorf("have the kernel read the partition table of %s: %w", d.Name, errno)
+	// Busy while somebody looks at a partition that was there before.
+	for deadline := time.Now().Add(rereadWait); ; time.Sleep(rereadRetry) {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKRRPART, 0)
+		if errno == 0 || errno == unix.ENOTTY { // ENOTTY: a file, in a test
+			return guid, nil
+		}
+		if errno != unix.EBUSY || time.Now().After(deadline) {
+			return "", fmt.Errorf("have the kernel read the partition table of %s: %w", d.Name, errno)
+		}
 	}
-	return guid, nil
 }
 
 // durable is a device whose writes can be made to last.

@@ -65,6 +65,7 @@ type Network interface {
 type Config struct {
 	Root      string // "/", another folder for tests
 	State     string // the state volume
+	Data      string // where the data volume is mounted
 	ESP       string // where the boot volume is mounted
 	Provision string // where maild looks for its provisioning file
 	Owner     int    // uid and gid of maild; -1: nobody's (tests)
@@ -95,7 +96,8 @@ type Manager struct {
 	mu        sync.Mutex
 	settings  boxapi.Settings
 	provision boxapi.Provision
-	trial     *trial // nil: no network is being tried
+	trial     *trial                // nil: no network is being tried
+	late      func(context.Context) // what of a provisioning file waits for the mail service; nil: nothing
 	wall      wall
 	ask       func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
 
@@ -175,7 +177,12 @@ func (m *Manager) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { n.Run(ctx) })
 	all.Go(func() { f.Run(ctx) })
-	all.Go(func() { m.watchProvision(ctx) })
+	all.Go(func() {
+		if m.late != nil {
+			m.late(ctx)
+		}
+		m.watchProvision(ctx)
+	})
 	all.Go(func() {
 		if err := announcer.Run(ctx); err != nil {
 			m.cfg.Log.Warn("the box does not tell its network of itself", "error", err)
@@ -415,7 +422,12 @@ func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 		s.Timezone = defaultTimezone
 	}
 	m.describe(s)
-	if st, err := m.cfg.Init.Status(ctx); err == nil {
+	st, err := m.cfg.Init.Status(ctx)
+	if err != nil {
+		st = nil
+	}
+	s.Disks = m.listDisks(st)
+	if st != nil {
 		s.BootSeconds = st.BootSeconds
 		s.Data = boxapi.Volume{Mounted: st.Data.Mounted, Size: st.Data.Size, Free: st.Data.Free, Grown: st.Data.Grown}
 	}
@@ -481,15 +493,5 @@ func (m *Manager) describe(s *boxapi.Status) {
 		if raw, err := os.ReadFile(m.path("sys/class/dmi/id", f)); err == nil {
 			s.Machine = strings.TrimSpace(s.Machine + " " + strings.TrimSpace(string(raw)))
 		}
-	}
-	disks := m.findDisks()
-	s.Disks = []boxapi.Disk{}
-	volumes, _ := disk.Choose(disks, "")
-	for _, d := range disks {
-		role := boxapi.RoleOther
-		if volumes.State != nil && volumes.State.Disk == d.Name {
-			role = boxapi.RoleSystem
-		}
-		s.Disks = append(s.Disks, boxapi.Disk{Name: d.Name, Model: d.Model, Serial: d.Serial, Size: d.Size, Removable: d.Removable, Role: role})
 	}
 }

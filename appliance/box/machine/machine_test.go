@@ -60,7 +60,7 @@ func newTest(t *testing.T) (*Manager, string) {
 func reopen(t *testing.T, root string) *Manager {
 	t.Helper()
 	m, err := New(Config{
-		Root: root, State: filepath.Join(root, "state"), ESP: filepath.Join(root, "esp"),
+		Root: root, State: filepath.Join(root, "state"), Data: filepath.Join(root, "data"), ESP: filepath.Join(root, "esp"),
 		Provision: filepath.Join(root, "state/maild/provision.toml"), Owner: -1, Version: "test", Init: &fakeInit{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

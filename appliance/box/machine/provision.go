@@ -38,7 +38,7 @@ func (m *Manager) provisionFrom(ctx context.Context) {
 	found := false
 	err := m.eachSource(func(source string, raw []byte) error {
 		found = true
-		return m.take(source, raw)
+		return m.take(ctx, source, raw)
 	})
 	switch {
 	case err != nil:
@@ -91,7 +91,7 @@ func (m *Manager) eachSource(fn func(source string, raw []byte) error) error {
 }
 
 // take applies one file, unless it was applied before.
-func (m *Manager) take(source string, raw []byte) error {
+func (m *Manager) take(ctx context.Context, source string, raw []byte) error {
 	sum := sha256.Sum256(raw)
 	digest := hex.EncodeToString(sum[:])
 	seen, err := os.ReadFile(m.appliedFile())
@@ -106,6 +106,12 @@ func (m *Manager) take(source string, raw []byte) error {
 	p, err := config.ParseProvision(raw)
 	if err != nil {
 		return fmt.Errorf("%s on %s: %w", provisionName, source, err)
+	}
+	var mailDisk *disk.Disk
+	if p.Box.DataDisk != "" {
+		if mailDisk, err = m.provisionedDisk(ctx, &p.Box); err != nil {
+			return fmt.Errorf("%s on %s: %w", provisionName, source, err)
+		}
 	}
 	s := m.Current()
 	if p.Box.Hostname != "" {
@@ -127,6 +133,22 @@ func (m *Manager) take(source string, raw []byte) error {
 	if s, err = check(s); err != nil {
 		return fmt.Errorf("%s on %s: %w", provisionName, source, err)
 	}
+	handOver := func() error { return m.handOver(s, source, raw, digest) }
+	if mailDisk == nil {
+		return handOver()
+	}
+	if !m.noStore() {
+		m.late = func(ctx context.Context) { m.diskLater(ctx, source, &p.Box, mailDisk, handOver) }
+		return nil
+	}
+	if err := m.useDisk(ctx, *mailDisk); err != nil {
+		return fmt.Errorf("%s on %s: %w", provisionName, source, onLine(&p.Box, err))
+	}
+	return handOver()
+}
+
+// handOver keeps the settings of a file and leaves the rest of it to maild.
+func (m *Manager) handOver(s boxapi.Settings, source string, raw []byte, digest string) error {
 	if err := m.keep(s); err != nil {
 		return err
 	}
