@@ -34,8 +34,8 @@ type FactsCache struct {
 // Facts are the facts of a message, and what was worked out of them.
 type Facts struct {
 	store.Facts
-	texts [sortTexts]atomic.Pointer[string] // see sortText
-	reply atomic.Pointer[bool]              // see isReply
+	texts [sortTexts]atomic.Pointer[sortValue] // see sortText
+	reply atomic.Pointer[bool]                 // see isReply
 }
 
 type cachedFacts struct {

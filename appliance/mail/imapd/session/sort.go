@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"pillarbox/appliance/mail/mimeindex"
 	"pillarbox/appliance/store/search"
@@ -38,19 +39,11 @@ type SortKey struct {
 	Reverse bool
 }
 
-// sortable is a message with its values of the sort keys.
-type sortable struct {
-	uid    store.UID
-	modseq store.ModSeq
-	first  sortValue   // of the first key, which mostly decides
-	values []sortValue // of the others
-}
-
 // sortValue holds text or a number, as the key is. The number of a text is its
 // beginning, so that few texts need be looked at.
 type sortValue struct {
 	num  int64
-	text string // collated
+	text unique.Handle[string] // collated; of a number, none
 }
 
 // Sort is Search with its result in the order of keys. Messages that compare
@@ -58,20 +51,19 @@ type sortValue struct {
 // be a key.
 func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progress func(done, total int)) (Found, error) {
 	want, facts := sortNeeds(keys)
-	var list []sortable
 	first, others := keys[0], keys[1:]
-	var values []sortValue // for the messages under way, one allocation
+	var found Found        // in the order of the mailbox
+	var values []sortValue // of the first key, which mostly decides
+	var more []sortValue   // of the others, message by message
 	take := func(m *Numbered, f *Facts) {
-		v := values[:len(others):len(others)]
-		values = values[len(others):]
-		for i, k := range others {
-			v[i] = k.Field.value(m, f)
+		found.UIDs, found.ModSeqs = append(found.UIDs, m.UID), append(found.ModSeqs, m.ModSeq)
+		values = append(values, first.Field.value(m, f))
+		for _, k := range others {
+			more = append(more, k.Field.value(m, f))
 		}
-		list = append(list, sortable{m.UID, m.ModSeq, first.Field.value(m, f), v})
 	}
 	var ids []store.BlobID
 	err := s.find(ctx, k, progress, func(ms []Numbered) error {
-		values = make([]sortValue, len(ms)*len(others))
 		if !facts {
 			for i := range ms {
 				take(&ms[i], nil)
@@ -90,14 +82,14 @@ func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progre
 	if err != nil {
 		return Found{}, err
 	}
-	// What is moved about is small: the first key's number and a place in list.
+	// What is moved about is small: the first key's number and a place in found.
 	type ref struct {
 		num int64
 		at  int
 	}
-	order := make([]ref, len(list))
-	for i := range list {
-		order[i] = ref{list[i].first.num, i}
+	order := make([]ref, len(values))
+	for i := range values {
+		order[i] = ref{values[i].num, i}
 		if first.Reverse {
 			order[i].num = ^order[i].num
 		}
@@ -106,28 +98,42 @@ func (s *Selected) Sort(ctx context.Context, k *Criteria, keys []SortKey, progre
 		if x.num != y.num {
 			return cmp.Compare(x.num, y.num)
 		}
-		a, b := &list[x.at], &list[y.at]
-		if d := first.compare(&a.first, &b.first); d != 0 {
-			return d
-		}
-		for i := range others {
-			if d := others[i].compare(&a.values[i], &b.values[i]); d != 0 {
-				return d
-			}
-		}
-		return cmp.Compare(a.uid, b.uid)
+		return cmp.Compare(x.at, y.at)
 	})
+	// Then what begins alike is looked at whole. Mostly it is the same: the
+	// messages of a conversation are in their order already.
+	closer := func(x, y ref) int {
+		d := first.compare(&values[x.at], &values[y.at])
+		for i := 0; d == 0 && i < len(others); i++ {
+			d = others[i].compare(&more[x.at*len(others)+i], &more[y.at*len(others)+i])
+		}
+		return cmp.Or(d, cmp.Compare(x.at, y.at))
+	}
+	for rest := order; len(rest) > 0; {
+		text := values[rest[0].at].text
+		n, same := 1, len(others) == 0
+		for ; n < len(rest) && rest[n].num == rest[0].num; n++ {
+			same = same && values[rest[n].at].text == text
+		}
+		if n > 1 && !same {
+			slices.SortFunc(rest[:n], closer)
+		}
+		rest = rest[n:]
+	}
 	out := Found{UIDs: make([]store.UID, len(order)), ModSeqs: make([]store.ModSeq, len(order))}
 	for i, p := range order {
-		out.UIDs[i], out.ModSeqs[i] = list[p.at].uid, list[p.at].modseq
+		out.UIDs[i], out.ModSeqs[i] = found.UIDs[p.at], found.ModSeqs[p.at]
 	}
 	return out, nil
 }
 
 func (k SortKey) compare(a, b *sortValue) int {
+	if *a == *b {
+		return 0
+	}
 	d := cmp.Compare(a.num, b.num)
 	if d == 0 {
-		d = strings.Compare(a.text, b.text)
+		d = strings.Compare(a.text.Value(), b.text.Value())
 	}
 	if k.Reverse {
 		d = -d
@@ -161,18 +167,15 @@ func (k SortField) value(m *Numbered, f *Facts) sortValue {
 	case SortSize:
 		return sortValue{num: m.Size}
 	}
-	text := f.sortText(k)
-	var head [8]byte
-	copy(head[:], text)
-	return sortValue{int64(binary.BigEndian.Uint64(head[:]) >> 1), text}
+	return *f.sortText(k)
 }
 
 // sortText is the text of the message that SORT compares, collated. It is
 // worked out once.
-func (f *Facts) sortText(k SortField) string {
+func (f *Facts) sortText(k SortField) *sortValue {
 	kept := &f.texts[k-firstText]
 	if t := kept.Load(); t != nil {
-		return *t
+		return t
 	}
 	text := f.Subject
 	if k != SortSubject {
@@ -194,8 +197,11 @@ func (f *Facts) sortText(k SortField) string {
 		}
 	}
 	text = collate(text)
-	kept.Store(&text)
-	return text
+	var head [8]byte
+	copy(head[:], text)
+	t := &sortValue{int64(binary.BigEndian.Uint64(head[:]) >> 1), unique.Make(text)}
+	kept.Store(t)
+	return t
 }
 
 // collate makes text compare as i;unicode-casemap does (RFC 5051): small

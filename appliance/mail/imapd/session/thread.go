@@ -71,7 +71,7 @@ func (s *Selected) Thread(ctx context.Context, k *Criteria, kind ThreadKind, pro
 			ids = append(ids, ms[i].Blob)
 		}
 		return s.user.Facts.Facts(ctx, ids, want, func(i int, f *Facts) error {
-			t := &Thread{UID: ms[i].UID, sent: sentDate(&ms[i], f).Unix(), subject: f.sortText(SortSubject)}
+			t := &Thread{UID: ms[i].UID, sent: sentDate(&ms[i], f).Unix(), subject: f.sortText(SortSubject).text.Value()}
 			if kind == OrderedSubject {
 				b.roots = append(b.roots, t)
 				return nil
