@@ -129,7 +129,7 @@ func forms() map[string][]string {
 			"group remove GROUP",
 		},
 		"queue":  {"queue list", "queue retry ID", "queue drop ID"},
-		"health": {"health [--all]", "health settings [NAME=VALUE ...]", "health test"},
+		"health": {"health [--all]", "health settings [NAME=VALUE ...]", "health test", "health known ID", "health unknown ID"},
 	}
 }
 

@@ -17,23 +17,25 @@ import (
 // It is the way to bonds and VLANs on a box that runs, and from one that cuts the
 // box off the way back is to wait.
 func network(ctx context.Context, c *ctl, args []string) error {
-	if len(args) == 0 {
-		return showNetwork(ctx, c)
-	}
-	switch args[0] {
-	case "try":
-		rest, err := c.flags("network try", args[1:], none, 1)
-		if err != nil {
-			return err
+	if len(args) > 0 {
+		switch args[0] {
+		case "try":
+			rest, err := c.flags("network try", args[1:], none, 1)
+			if err != nil {
+				return err
+			}
+			return tryNetwork(ctx, c, rest[0])
+		case "keep":
+			if _, err := c.flags("network keep", args[1:], none, 0); err != nil {
+				return err
+			}
+			return c.box.KeepNetwork(ctx)
 		}
-		return tryNetwork(ctx, c, rest[0])
-	case "keep":
-		if _, err := c.flags("network keep", args[1:], none, 0); err != nil {
-			return err
-		}
-		return c.box.KeepNetwork(ctx)
 	}
-	return unknown(args[0])
+	if _, err := c.flags("network", args, none, 0); err != nil {
+		return err
+	}
+	return showNetwork(ctx, c)
 }
 
 // networkFile is the part of a provisioning file.
