@@ -50,17 +50,27 @@ func handshake(t *testing.T, m *Manager, name string, now time.Time, change func
 	if change != nil {
 		change(cfg)
 	}
-	a, b := net.Pipe()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // whose buffers let both sides write at once
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tls.Server(a, m.TLSConfig()).Handshake()
-		a.Close()
+		if a, err := l.Accept(); err == nil {
+			tls.Server(a, m.TLSConfig()).Handshake()
+			a.Close()
+		}
 	}()
+	b, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := tls.Client(b, cfg)
-	err := c.Handshake()
+	err = c.Handshake()
 	b.Close()
 	<-done
+	l.Close()
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,8 +40,17 @@ type Config struct {
 	// Addresses are the IP addresses of the box; those of the network
 	// interfaces where nil.
 	Addresses func() []netip.Addr
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Listen opens port 80 for the challenges of a public authority. Where nil
+	// there is no such port, and no such certificate.
+	Listen func() (net.Listener, error)
+	// Roots are the authorities that vouch for the servers of public ones, and
+	// that clients are taken to know; the system's where nil.
+	Roots *x509.CertPool
+	// Event, where set, is told what happened to the certificate of a public
+	// authority: a sentence, and whether it is bad news.
+	Event func(bad bool, text string)
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Manager keeps the certificate. It is safe for concurrent use.
@@ -53,7 +61,12 @@ type Manager struct {
 	names     []string
 	authority *pair
 	server    *pair
-	shown     *tls.Certificate
+	shown     *tls.Certificate // server as TLS wants it
+	choice    Choice
+	public    *tls.Certificate // of the public authority, nil: none
+	imported  *tls.Certificate // nil: none
+	ordered   ordered
+	wake      chan struct{} // there may be something to order
 }
 
 // Open reads the certificates in the folder and makes what is missing or will
@@ -71,13 +84,29 @@ func Open(cfg Config, names []string) (*Manager, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("certs: %w", err)
 	}
-	m := &Manager{cfg: cfg}
+	if cfg.Event == nil {
+		cfg.Event = func(bool, string) {}
+	}
+	m := &Manager{cfg: cfg, choice: Choice{Source: Own}, wake: make(chan struct{}, 1)}
 	var err error
-	if m.authority, err = m.read(authorityFile); err != nil {
+	if m.authority, err = read(m, authorityFile, parsePair); err != nil {
 		return nil, err
 	}
-	if m.server, err = m.read(serverFile); err != nil {
+	if m.server, err = read(m, serverFile, parsePair); err != nil {
 		return nil, err
+	}
+	if m.public, err = read(m, publicFile, parseStored); err != nil {
+		return nil, err
+	}
+	if m.imported, err = read(m, importedFile, parseStored); err != nil {
+		return nil, err
+	}
+	o, err := read(m, orderedFile, parseOrdered)
+	if err != nil {
+		return nil, err
+	}
+	if o != nil {
+		m.ordered = *o
 	}
 	return m, m.SetNames(names)
 }
@@ -85,10 +114,14 @@ func Open(cfg Config, names []string) (*Manager, error) {
 const (
 	authorityFile = "authority.pem"
 	serverFile    = "server.pem"
+	publicFile    = "public.pem"
+	accountFile   = "account.pem"
+	orderedFile   = "public.json"
+	importedFile  = "imported.pem"
 )
 
 // read reads a file; nil where there is none or it is of no use.
-func (m *Manager) read(name string) (*pair, error) {
+func read[T any](m *Manager, name string, parse func([]byte) (*T, error)) (*T, error) {
 	path := filepath.Join(m.cfg.Dir, name)
 	data, err := os.ReadFile(path)
 	switch {
@@ -97,9 +130,9 @@ func (m *Manager) read(name string) (*pair, error) {
 	case err != nil:
 		return nil, fmt.Errorf("certs: %w", err)
 	}
-	p, err := parsePair(data)
+	p, err := parse(data)
 	if err != nil {
-		m.cfg.Log.Error("certificate file is damaged, making a new one", "path", path, "kept", path+".bad", "error", err)
+		m.cfg.Log.Error("certificate file is damaged, going on without it", "path", path, "kept", path+".bad", "error", err)
 		if err := os.Rename(path, path+".bad"); err != nil {
 			return nil, fmt.Errorf("certs: %w", err)
 		}
@@ -113,6 +146,10 @@ func (m *Manager) write(name string, p *pair) error {
 	if err != nil {
 		return err
 	}
+	return m.writeFile(name, data)
+}
+
+func (m *Manager) writeFile(name string, data []byte) error {
 	return atomicfile.Write(filepath.Join(m.cfg.Dir, name), data, 0o600)
 }
 
@@ -125,18 +162,29 @@ func (m *Manager) SetNames(names []string) error {
 	return m.ensure()
 }
 
-// Run looks after the dates until ctx ends.
+// Run looks after the dates, and orders from the public authority, until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
 	for {
+		next := checkEvery
+		if wait, ordering := m.nextOrder(); ordering {
+			if wait <= 0 {
+				m.order(ctx)
+				wait, _ = m.nextOrder()
+			}
+			next = min(next, max(wait, time.Second))
+		}
+		timer := time.NewTimer(next)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-tick.C:
-			if err := m.Check(); err != nil {
-				m.cfg.Log.Error("cannot make the certificate anew", "error", err)
-			}
+		case <-m.wake:
+			timer.Stop()
+			continue
+		case <-timer.C:
+		}
+		if err := m.Check(); err != nil {
+			m.cfg.Log.Error("cannot make the certificate anew", "error", err)
 		}
 	}
 }
@@ -231,35 +279,11 @@ func interfaceAddresses() []netip.Addr {
 func (m *Manager) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return m.shown, nil
+			return m.pick(hello.ServerName), nil
 		},
-	}
-}
-
-// Info is what people want to know of the certificate.
-type Info struct {
-	Names        []string // DNS names, then IP addresses
-	NotAfter     time.Time
-	SHA256       string // fingerprint, hexadecimal with colons
-	Authority    string // its name
-	AuthorityPEM []byte
-}
-
-// Info describes the certificate that is shown.
-func (m *Manager) Info() Info {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c := m.server.cert
-	names := slices.Clone(c.DNSNames)
-	for _, ip := range c.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return Info{
-		Names: names, NotAfter: c.NotAfter, SHA256: fingerprint(c), Authority: m.authority.cert.Subject.CommonName,
-		AuthorityPEM: pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: m.authority.cert.Raw}),
 	}
 }
 
