@@ -35,6 +35,7 @@ type SetUpStep int
 // The steps, in order.
 const (
 	StepMachine SetUpStep = iota // name, time zone, language
+	StepDisk                     // the disk for mail, where there was one to choose
 	StepSending                  // how mail leaves
 	StepMail                     // domain, passwords, first mailbox, certificate
 	setUpSteps
@@ -53,6 +54,7 @@ type State struct {
 	Services  []Service
 	Mail      MailFigures
 	Disk      Disk
+	Disks     []boxapi.Disk // of the machine
 	Clock     Clock
 	Events    []Event  // newest first
 	Problems  []string // sentences, the worst first
@@ -117,11 +119,13 @@ type Answers struct {
 	SmartHost     string // host:port; empty: mail leaves by each domain's own servers
 	// SmartHostUser and SmartHostPassword may be empty.
 	SmartHostUser, SmartHostPassword string
+	// Disk is where mail is to be kept; without a name as it is.
+	Disk boxapi.UseDiskRequest
 }
 
 // FieldError is an answer the box refused.
 type FieldError struct {
-	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone, smart_host
+	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone, smart_host, disk
 	Message string
 }
 

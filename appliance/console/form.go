@@ -108,10 +108,10 @@ func (f *field) update(msg tea.KeyPressMsg) bool {
 	if f.options != nil {
 		switch msg.String() {
 		case "up":
-			f.pick = max(0, f.pick-1)
+			f.pick, f.err = max(0, f.pick-1), ""
 			return true
 		case "down":
-			f.pick = min(max(0, len(f.matching())-1), f.pick+1)
+			f.pick, f.err = min(max(0, len(f.matching())-1), f.pick+1), ""
 			return true
 		}
 	}

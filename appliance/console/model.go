@@ -38,6 +38,9 @@ const (
 	askTime = 5 * time.Second
 	// setUpTime bounds the set-up: hashing passwords, first certificates.
 	setUpTime = 2 * time.Minute
+	// diskTime is added where a disk is made ready for mail: its file system grows
+	// by some 40 GB a second at worst.
+	diskTime = 10 * time.Minute
 )
 
 // model is the console's root: the page shown, and what it needs.
@@ -213,6 +216,9 @@ func (m *model) took(msg stateRead) tea.Cmd {
 			m.typeOn(m.state.Keyboard)
 		}
 	}
+	if m.wizard != nil && m.wizard.phase == asking {
+		m.wizard.offerDisks()
+	}
 	if m.state.SetUp && m.wizard != nil && m.wizard.phase == asking {
 		m.wizard = nil // answered elsewhere: on the other console, by file or on the web
 	}
@@ -250,7 +256,11 @@ func (m *model) apply(a Answers) tea.Cmd {
 		return setUpAt{step, next}
 	}
 	return tea.Batch(func() tea.Msg {
-		ctx, cancel := context.WithTimeout(m.ctx, setUpTime)
+		limit := setUpTime
+		if a.Disk.Name != "" {
+			limit += diskTime
+		}
+		ctx, cancel := context.WithTimeout(m.ctx, limit)
 		defer cancel()
 		defer close(steps)
 		return setUpDone{m.backend.SetUp(ctx, a, func(s SetUpStep) { steps <- s })}

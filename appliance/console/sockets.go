@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/healthapi"
@@ -28,6 +30,9 @@ var _ Backend = (*Sockets)(nil)
 
 // reason stands in the box's log beside a stop asked for here.
 const reason = "asked for on the console"
+
+// mailPoll is the time between two looks whether maild is back.
+const mailPoll = 300 * time.Millisecond
 
 // State asks all daemons at once: a silent one costs the others nothing.
 func (s *Sockets) State(ctx context.Context) (State, error) {
@@ -87,6 +92,7 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 	}
 	if healthErr == nil && hs != nil {
 		st.fromHealth(hs)
+		st.Disks = markFailing(st.Disks, hs.States)
 	}
 	if mailErr == nil {
 		st.fromMail(ms)
@@ -103,11 +109,16 @@ func (st *State) fromBox(bs *boxapi.Status) {
 	st.Hostname, st.Language, st.Keyboard = bs.Hostname, bs.Language, bs.Keyboard
 	st.Clock = Clock{Synced: bs.Clock.Synced, Zone: bs.Timezone}
 	st.Disk = Disk{Total: bs.Data.Size, Free: bs.Data.Free}
+	st.Disks = bs.Disks
+	role := boxapi.RoleSystem
+	if slices.ContainsFunc(bs.Disks, func(d boxapi.Disk) bool { return d.Role == boxapi.RoleMail }) {
+		role = boxapi.RoleMail
+	}
 	for _, d := range bs.Disks {
 		switch {
-		case d.Role == boxapi.RoleSystem:
+		case d.Role == role:
 			st.Disk.Name = strings.TrimSpace(d.Model + " " + d.Name)
-		case !d.Removable:
+		case !d.Removable && d.Role == boxapi.RoleOther:
 			st.Disk.Others++
 		}
 	}
@@ -192,6 +203,16 @@ func (s *Sockets) SetUp(ctx context.Context, a Answers, at func(SetUpStep)) erro
 	if err != nil {
 		return err
 	}
+	if a.Disk.Name != "" {
+		// Before anything of maild's, which begins anew on that disk.
+		at(StepDisk)
+		if err := refused(s.Box.UseDisk(ctx, a.Disk)); err != nil {
+			return err
+		}
+		if err := s.awaitMail(ctx); err != nil {
+			return err
+		}
+	}
 	at(StepSending)
 	// Without a smart host too: a try before may have got this far with one.
 	c := mailapi.SettingsChange{SmartHost: &a.SmartHost, SmartHostUser: &a.SmartHostUser, SmartHostPassword: &a.SmartHostPassword}
@@ -203,6 +224,23 @@ func (s *Sockets) SetUp(ctx context.Context, a Answers, at func(SetUpStep)) erro
 		Hostname: a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
 		FirstUser: &mailapi.FirstUser{Address: a.Mailbox, Name: a.MailboxName, Password: a.Password},
 	}))
+}
+
+// awaitMail waits until maild, which was started anew, answers.
+func (s *Sockets) awaitMail(ctx context.Context) error {
+	t := time.NewTicker(mailPoll)
+	defer t.Stop()
+	for {
+		st, err := s.Mail.Status(ctx)
+		if err == nil && st.Serving {
+			return nil
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the mail service does not come back: %w", cmp.Or(err, ctx.Err()))
+		}
+	}
 }
 
 // change changes the settings of the machine.
@@ -236,7 +274,7 @@ func refused(err error) error {
 		"hostname": "hostname", "timezone": "timezone", "language": "language", "keyboard": "keyboard", "domain": "domain",
 		"admin_password": "admin_password", "admin_address": "mailbox", "first_user.address": "mailbox",
 		"smart_host": "smart_host", "smart_host_user": "smart_host_user", "smart_host_password": "smart_host_password",
-		"first_user.name": "mailbox_name", "first_user.password": "mailbox_password",
+		"disk": "disk", "first_user.name": "mailbox_name", "first_user.password": "mailbox_password",
 	}
 	if f, ok := fields[we.Field]; ok {
 		return &FieldError{Field: f, Message: we.Message}

@@ -25,6 +25,7 @@ type wizard struct {
 	step  SetUpStep // under way while applying
 	err   string    // why the set-up failed
 	box   func() found
+	disks []boxapi.Disk // that mail may be kept on; none: there is nothing to choose
 }
 
 type phase int
@@ -45,7 +46,11 @@ type page struct {
 	// leave is asked when all fields are valid and the person goes on; it may
 	// prepare what the later pages propose.
 	leave func()
+	// needless, where set, tells that there is nothing to ask here now.
+	needless func() bool
 }
+
+func (p *page) hidden() bool { return p.needless != nil && p.needless() }
 
 // confirmed asks the console to apply the answers.
 type confirmed struct{ answers Answers }
@@ -165,6 +170,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		{title: T("First mailbox"), fields: []*field{mailbox, person, mailboxPassword, passwordAgain}},
 		{title: T("Sending"), fields: []*field{way, smartHost, smartUser, smartWord}},
 		{title: T("Time zone"), fields: []*field{zone}},
+		w.diskPage(),
 	}
 	domain.check = func(v string) error {
 		if err := checked(c, config.DomainName)(v); err != nil {
@@ -175,6 +181,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		}
 		return nil
 	}
+	w.offerDisks()
 	w.focusOn(0, 0)
 	return w
 }
@@ -249,6 +256,7 @@ func (w *wizard) answers() Answers {
 		Hostname: strings.ToLower(v("hostname")), Domain: strings.ToLower(v("domain")),
 		AdminPassword: v("admin_password"), Mailbox: strings.ToLower(v("mailbox")), MailboxName: v("mailbox_name"),
 		Password: v("mailbox_password"), TimeZone: v("timezone"), SmartHost: smart.value(), SmartHostUser: v("smart_host_user"), SmartHostPassword: v("smart_host_password"),
+		Disk: w.diskAnswer(),
 	}
 	if way := w.field("way"); way.value() == way.options[0] {
 		a.SmartHost, a.SmartHostUser, a.SmartHostPassword = "", "", ""
@@ -283,7 +291,7 @@ func (w *wizard) finished(err error) {
 		for i, p := range w.pages {
 			for j, f := range p.fields {
 				if f.id == fe.Field {
-					f.err = w.c.Refusal(fe.Message)
+					f.err = w.c.Report(w.c.Refusal(fe.Message))
 					w.focusOn(i, j)
 				}
 			}
@@ -301,7 +309,7 @@ func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
 			a := w.answers()
 			return func() tea.Msg { return confirmed{a} }
 		case "esc", "shift+tab", "up", "left":
-			last := len(w.pages) - 1
+			last := w.other(len(w.pages), -1)
 			w.focusOn(last, w.lastOf(last))
 		}
 		return nil
@@ -313,7 +321,7 @@ func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
 			if p.leave != nil {
 				p.leave()
 			}
-			w.focusOn(w.at+1, 0)
+			w.focusOn(w.other(w.at, 1), 0)
 		case "esc", "shift+tab", "left", "up":
 			w.previous()
 		}
@@ -323,7 +331,7 @@ func (w *wizard) key(k tea.KeyPressMsg) tea.Cmd {
 	switch k.String() {
 	case "esc":
 		if w.at > 0 {
-			w.focusOn(w.at-1, 0)
+			w.focusOn(w.other(w.at, -1), 0)
 		}
 		return nil
 	case "enter", "tab":
@@ -363,7 +371,30 @@ func (w *wizard) next(p *page, f *field) {
 	if p.leave != nil {
 		p.leave()
 	}
-	w.focusOn(w.at+1, 0)
+	w.focusOn(w.other(w.at, 1), 0)
+}
+
+// other is the page after one, or before it, that has something to ask; the first is
+// always there, and the summary after the last.
+func (w *wizard) other(at, step int) int {
+	for at += step; at > 0 && at < len(w.pages) && w.pages[at].hidden(); {
+		at += step
+	}
+	return at
+}
+
+// place is where a page stands among those that are asked, such as (2/8).
+func (w *wizard) place(at int) string {
+	n, all := 1, 1
+	for i, p := range w.pages {
+		if p.hidden() {
+			continue
+		}
+		if all++; i < at {
+			n++
+		}
+	}
+	return fmt.Sprintf("(%d/%d)", n, all)
 }
 
 func (w *wizard) previous() {
@@ -371,7 +402,8 @@ func (w *wizard) previous() {
 	case w.focus > 0:
 		w.focusOn(w.at, shown(w.pages[w.at].fields, w.focus-1, -1))
 	case w.at > 0:
-		w.focusOn(w.at-1, w.lastOf(w.at-1))
+		before := w.other(w.at, -1)
+		w.focusOn(before, w.lastOf(before))
 	}
 }
 
@@ -390,7 +422,7 @@ func (w *wizard) view(width int) (title string, lines []string, keys string) {
 		return w.summary(width)
 	}
 	p := w.pages[w.at]
-	title = fmt.Sprintf("%s (%d/%d)", p.title, w.at+1, len(w.pages)+1)
+	title = p.title + " " + w.place(w.at)
 	if p.intro != "" {
 		for _, l := range wrap(p.intro, width-4) {
 			lines = append(lines, "  "+l)
@@ -416,9 +448,13 @@ func (w *wizard) progress() []string {
 	lines := []string{"", "  " + T("One moment: the box is being set up."), ""}
 	for step, name := range []string{
 		StepMachine: T("Name, time zone and language"),
+		StepDisk:    T("Disk for mail"),
 		StepSending: T("How mail leaves"),
 		StepMail:    T("Domain, passwords, mailbox and certificate"),
 	} {
+		if SetUpStep(step) == StepDisk && w.chosenDisk() == nil {
+			continue
+		}
 		state := w.t.dim.Render(fit("-", 6))
 		switch {
 		case SetUpStep(step) < w.step:
@@ -431,22 +467,9 @@ func (w *wizard) progress() []string {
 	return lines
 }
 
-// diskForMail says which disk is used, and that others are not.
-func (w *wizard) diskForMail() string {
-	d := w.box().state.Disk
-	if d.Total == 0 {
-		return w.c.T("not found yet")
-	}
-	text := strings.TrimSpace(d.Name + " (" + octets(d.Total) + ")")
-	if d.Others > 0 {
-		text += ", " + w.c.Plural(int64(d.Others), "%d other is left alone", "%d others are left alone")
-	}
-	return text
-}
-
 func (w *wizard) summary(width int) (string, []string, string) {
 	T, a := w.c.T, w.answers()
-	title := fmt.Sprintf("%s (%d/%d)", T("Is this right?"), len(w.pages)+1, len(w.pages)+1)
+	title := T("Is this right?") + " " + w.place(w.at)
 	row := func(label, value string) string { return "  " + fit(label, 26) + w.t.bold.Render(fit(value, width-32)) }
 	spoken := w.field("language").value()
 	if keyboard := w.field("keyboard"); !keyboard.needless() {
@@ -463,8 +486,8 @@ func (w *wizard) summary(width int) (string, []string, string) {
 		row(T("Passwords"), T("as you typed them")),
 		row(T("Certificate"), T("made by the box's own authority")),
 		row(T("Disk for mail"), w.diskForMail()),
-		"",
 	}
+	lines = append(append(lines, w.diskWarning(width)...), "")
 	if w.err != "" {
 		lines = append(append(lines, w.t.trouble(w.err, width)...), "")
 	}
