@@ -57,6 +57,9 @@ func status(ctx context.Context, c *ctl, args []string) error {
 		row(t, "on the way out", m.Queue.Count)
 		row(t, "disk", fmt.Sprintf("%s free of %s, %s", size(m.Disk.Free), size(m.Disk.Total), m.Disk.State))
 		if b := o.Box; b != nil {
+			if d := mailDisk(b.Disks); d != "" {
+				row(t, "mail is on", d)
+			}
 			for _, i := range b.Interfaces {
 				row(t, "network "+i.Name, interfaceLine(i))
 			}
@@ -72,6 +75,27 @@ func status(ctx context.Context, c *ctl, args []string) error {
 			row(t, "PROBLEM", p)
 		}
 	})
+}
+
+// mailDisk says which disk mail is kept on; empty where that is not known.
+func mailDisk(disks []boxapi.Disk) string {
+	text := ""
+	for _, d := range disks {
+		if d.Role != boxapi.RoleMail && (d.Role != boxapi.RoleSystem || text != "") {
+			continue
+		}
+		text = "the system disk " + d.Name
+		if d.Role == boxapi.RoleMail {
+			text = "the disk " + d.Name
+		}
+		for _, part := range []string{d.Model, d.Serial, d.Bus} {
+			if part != "" {
+				text += ", " + part
+			}
+		}
+		text += ", " + size(d.Size)
+	}
+	return text
 }
 
 func queue(ctx context.Context, c *ctl, args []string) error {

@@ -91,3 +91,21 @@ func TestWhenSomethingIsWrong(t *testing.T) {
 		t.Errorf("half a bundle stays: %v", err)
 	}
 }
+
+func TestStatusSaysWhichDisk(t *testing.T) {
+	system := boxapi.Disk{Name: "sda", Model: "Stick", Bus: "USB", Size: 32e9, Role: boxapi.RoleSystem}
+	mail := boxapi.Disk{Name: "sdb", Model: "SSD", Serial: "S1", Size: 5e11, Role: boxapi.RoleMail}
+	for _, tt := range []struct {
+		disks []boxapi.Disk
+		want  string
+	}{
+		{nil, ""},
+		{[]boxapi.Disk{{Name: "sdc"}, system}, "the system disk sda, Stick, USB, "},
+		{[]boxapi.Disk{system, mail}, "the disk sdb, SSD, S1, "},
+		{[]boxapi.Disk{mail, system}, "the disk sdb, SSD, S1, "},
+	} {
+		if got := mailDisk(tt.disks); !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%+v: %q, want %q", tt.disks, got, tt.want)
+		}
+	}
+}

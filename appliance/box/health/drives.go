@@ -76,6 +76,7 @@ func judgeDrive(h *drive.Health) (readings []healthapi.Reading, found []finding)
 		test.what = fmt.Sprintf("The disk %s has failed its self-test.", h.Name())
 		test.means, test.do = "Parts of it cannot be read.", "Make a backup, replace the disk, check the mail store."
 	}
+	verdict.disk, test.disk = h.Device, h.Device
 	return readings, append(found, verdict, test)
 }
 
@@ -91,7 +92,7 @@ func readDrives(sys string, which func(name string) bool, read func(sys, name st
 			continue
 		}
 		h, err := read(sys, name)
-		f := finding{id: "drive/" + name + "/answers"}
+		f := finding{id: "drive/" + name + "/answers", disk: name}
 		switch {
 		case errors.Is(err, drive.ErrSilent):
 			continue

@@ -8,6 +8,7 @@ type finding struct {
 	id              string
 	level           healthapi.Level
 	what, means, do string
+	disk            string // it is about, as under /dev; empty: none
 	// final asks for the box to be switched off in order: it will lose its
 	// power soon.
 	final bool

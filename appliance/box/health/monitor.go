@@ -294,9 +294,9 @@ func (m *Monitor) sensors(_ context.Context, now time.Time) {
 	m.put("sensors", readings, nil)
 }
 
-func (m *Monitor) nvmes(_ context.Context, now time.Time) {
+func (m *Monitor) nvmes(ctx context.Context, now time.Time) {
 	r, f := readDrives(m.path("sys"), isNVMe, m.cfg.ReadDrive)
-	m.put("nvmes", r, f)
+	m.put("nvmes", r, m.ofMail(ctx, f))
 }
 
 // management has a turn of its own: a slow controller takes seconds.
@@ -309,9 +309,24 @@ func (m *Monitor) management(_ context.Context, now time.Time) {
 	m.put("management", r, f)
 }
 
-func (m *Monitor) drives(_ context.Context, now time.Time) {
+func (m *Monitor) drives(ctx context.Context, now time.Time) {
 	r, f := readDrives(m.path("sys"), isNotNVMe, m.cfg.ReadDrive)
-	m.put("drives", r, f)
+	m.put("drives", r, m.ofMail(ctx, f))
+}
+
+// ofMail says of what was found about disks whether it is about the one that mail is
+// kept on.
+func (m *Monitor) ofMail(ctx context.Context, found []finding) []finding {
+	st, err := m.cfg.Init.Status(ctx)
+	if err != nil || st.Data.Disk == "" {
+		return found
+	}
+	for i := range found {
+		if found[i].level != healthapi.OK && found[i].disk == st.Data.Disk {
+			found[i].means += " Mail is kept on it."
+		}
+	}
+	return found
 }
 
 // Days until the disk is full. A new disk is not bought and built in within two

@@ -449,6 +449,36 @@ func TestLastWords(t *testing.T) {
 }
 
 // silentInit and silentMail do not answer.
+// A disk that is failing is told apart by what is on it.
+func TestFailingDiskOfMail(t *testing.T) {
+	found := func() []finding {
+		return []finding{
+			{id: "drive/A/verdict", disk: "sda", level: healthapi.Bad, means: "Bad."}, {id: "drive/B/verdict", disk: "sdb", level: healthapi.Bad, means: "Bad."},
+			{id: "drive/A/self-test", disk: "sda"}, {id: "other", level: healthapi.Bad, means: "Bad."},
+		}
+	}
+	m := &Monitor{cfg: Config{Init: dataOn{disk: "sda"}}}
+	for i, want := range []string{"Bad. Mail is kept on it.", "Bad.", "", "Bad."} {
+		if got := m.ofMail(t.Context(), found())[i].means; got != want {
+			t.Errorf("finding %d: %q, want %q", i, got, want)
+		}
+	}
+	m.cfg.Init = silentInit{}
+	if got := m.ofMail(t.Context(), found())[0].means; got != "Bad." {
+		t.Errorf("without an answer: %q", got)
+	}
+}
+
+// dataOn is an init whose data volume is on that disk.
+type dataOn struct {
+	initapi.Service
+	disk string
+}
+
+func (d dataOn) Status(context.Context) (*initapi.Status, error) {
+	return &initapi.Status{Data: initapi.Volume{Mounted: true, Disk: d.disk}}, nil
+}
+
 type silentInit struct{ initapi.Service }
 
 func (silentInit) Services(context.Context) ([]initapi.ServiceStatus, error) {
