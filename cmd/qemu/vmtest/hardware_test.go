@@ -91,6 +91,7 @@ func TestHardware(t *testing.T) {
 func (b *box) smallThings(power *upsServer) {
 	b.says(`the clock showed 2001-01-01`)
 	b.says(`in step with a time server`)
+	b.batteryClock()
 	b.set("/machine/peripheral/nvme", "smart_critical_warning", 1<<2)
 	b.link("net", false)
 	b.says(`The network card eth0 has lost its link`)
@@ -107,6 +108,29 @@ func (b *box) smallThings(power *upsServer) {
 	power.set("OL CHRG")
 	b.set("/machine/peripheral/nvme", "smart_critical_warning", 0)
 	b.clears(noticed, `The mains have failed|is failing`)
+}
+
+// batteryClock waits until the clock that runs on while the machine is off is
+// right as well: it began in 2001.
+func (b *box) batteryClock() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), clientLimit)
+	defer cancel()
+	year := regexp.MustCompile(fmt.Sprintf(`"tm_year": %d\b`, time.Now().UTC().Year()-1900))
+	for {
+		shown, err := b.Monitor(ctx, "qom-get /machine rtc-time")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if year.MatchString(shown) {
+			return
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			b.t.Fatalf("the hardware clock was not set: %s", shown)
+		}
+	}
 }
 
 // hang lets the whole machine hang until its watchdog restarts it.

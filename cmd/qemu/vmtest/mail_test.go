@@ -259,10 +259,7 @@ func (b *box) commandLine() {
 	b.t.Helper()
 	b.typed("\x1b")
 	for _, back := range []bool{true, false} {
-		b.shows(clientLimit, `Command line`)
-		b.choose("Command line")
-		// What is typed before the shell asks for it is lost.
-		b.shows(clientLimit, `exit\s+goes\s+back[^$]*\$`)
+		b.openCommandLine()
 		b.typed("mailctl user list\r")
 		b.shows(clientLimit, `bob@example\.org[^$]*\$`)
 		if back {
@@ -270,6 +267,15 @@ func (b *box) commandLine() {
 			b.shows(clientLimit, `Check the mail store`)
 		}
 	}
+}
+
+// openCommandLine opens the command line from the open menu.
+func (b *box) openCommandLine() {
+	b.t.Helper()
+	b.shows(clientLimit, `Command line`)
+	b.choose("Command line")
+	// What is typed before the shell asks for it is lost.
+	b.shows(clientLimit, `exit\s+goes\s+back[^$]*\$`)
 }
 
 // killMaild ends the mail service as a crash would, on the box's command line,

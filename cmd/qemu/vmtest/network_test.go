@@ -87,7 +87,32 @@ func TestBond(t *testing.T) {
 			t.Errorf("%d messages were not taken although one card was left", failed)
 		}
 	})
+	t.Run("LACP", func(t *testing.T) { b.in(t).lacp() })
 	b.restarts("Ctrl-Alt-Del", "sendkey ctrl-alt-delete")
+}
+
+// lacp makes the bond one of LACP while the box runs, as its owner would on the
+// command line, and sends mail over it. The switch knows nothing of LACP: one
+// card works then.
+func (b *box) lacp() {
+	b.t.Helper()
+	b.openMenu()
+	b.openCommandLine()
+	b.typed(`printf '[[network.interfaces]]\nname="bond0"\nbond=["eth0","eth1"]\nbond_mode="lacp"\n' | mailctl network try -` + "\r")
+	b.shows(clientLimit, `It is in force for two minutes`)
+	b.typed("mailctl network keep\r")
+	b.typed("mailctl network\r")
+	b.shows(clientLimit, `bond_mode = .lacp.`)
+	b.typed("exit\r")
+	b.shows(clientLimit, `Check the mail store`)
+	b.typed("\x1b")
+	b.shows(clientLimit, `bond0 \(eth0, eth1\) +10\.0\.2\.15`)
+	sent := &ledger{taken: make(map[string][32]byte), offered: make(map[string][32]byte)}
+	s := submit(b, sent, 2)
+	s.wait(b.t, warmUp)
+	s.ignore()
+	s.end()
+	b.t.Logf("%d messages were taken over LACP", sent.count())
 }
 
 // restarts gives QEMU's monitor a command that makes the box restart, in order.
