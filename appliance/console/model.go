@@ -350,7 +350,7 @@ func (m *model) page() (title string, lines []string, keys string) {
 	case m.wizard != nil:
 		return m.wizard.view(m.width)
 	case m.welcome != nil:
-		title, lines, keys = m.welcome[m.sheet].view(m, m.width, m.height-4)
+		title, lines, _ = m.welcome[m.sheet].view(m, m.width, m.height-4)
 		if title != "" {
 			title = fmt.Sprintf("%s (%d/%d)", title, m.sheet+1, len(m.welcome))
 		}
