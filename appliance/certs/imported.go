@@ -69,6 +69,13 @@ func (m *Manager) Import(certificate, key []byte, host string) error {
 	return nil
 }
 
+// HasImported reports whether there is an imported certificate to choose.
+func (m *Manager) HasImported() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.imported != nil
+}
+
 // checkServer says why c will not do for a server called host.
 func checkServer(c *x509.Certificate, host string, now time.Time, sure bool) error {
 	if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < leastRSA {

@@ -19,10 +19,10 @@ import (
 )
 
 // publicBox is a box that takes its certificate from a public authority. Its clock
-// is right at first: the authority's is.
+// is right at first, since the authority's is.
 func publicBox(t *testing.T, a *acmetest.Authority) (*box, *[]string) {
 	b := newBox(t)
-	b.now = time.Now()
+	b.now = time.Now().Add(time.Minute) // after what is signed while the test runs
 	told := new([]string)
 	b.cfg.Roots, b.cfg.Listen = a.Roots, a.Listen
 	b.cfg.Event = func(bad bool, text string) { *told = append(*told, text) }
@@ -169,7 +169,7 @@ func TestFailures(t *testing.T) {
 		{"port 80 is in use", "mail.example.org", "Port 80 of this box, which the certificate authority asks at, cannot be opened (in use).", func(b *box) {
 			b.cfg.Listen = func() (net.Listener, error) { return nil, errors.New("in use") }
 		}},
-		{"an authority that is down", "mail.example.org", "The certificate authority refused (", func(*box) { a.Down = true }},
+		{"an authority that is down", "mail.example.org", "The certificate authority refused (", func(*box) { a.Down.Store(true) }},
 		{"an authority nobody vouches for", "mail.example.org", "The certificate authority cannot be reached (", func(b *box) { b.cfg.Roots = x509.NewCertPool() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestFailures(t *testing.T) {
 			if c.change != nil {
 				c.change(b)
 			}
-			defer func() { a.Down = false }()
+			defer func() { a.Down.Store(false) }()
 			m := b.open(t, c.host)
 			m.Choose(choosing(a, c.host))
 			m.order(t.Context())

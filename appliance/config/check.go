@@ -18,6 +18,9 @@ func (p *Provision) check(l lines) []Problem {
 	if p.Mail != nil {
 		c.mail(p.Mail)
 	}
+	if p.Certificate != nil {
+		p.Certificate.Check(func(field, message string) { c.problem("certificate."+field, message) })
+	}
 	for i := range p.Domains {
 		c.domain(fmt.Sprintf("domain[%d]", i+1), &p.Domains[i])
 	}

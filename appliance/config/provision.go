@@ -20,9 +20,11 @@ type Provision struct {
 	Box     Box            `toml:"box"`
 	Network NetworkAndTime `toml:"network"`
 	Mail    *Mail          `toml:"mail"` // nil where the file has no [mail]
-	Domains []Domain       `toml:"domain"`
-	Users   []User         `toml:"user"`
-	Groups  []Group        `toml:"group"`
+	// Certificate is nil where the file has no [certificate].
+	Certificate *Certificate `toml:"certificate"`
+	Domains     []Domain     `toml:"domain"`
+	Users       []User       `toml:"user"`
+	Groups      []Group      `toml:"group"`
 }
 
 // Box is the machine: its name, clock and administrator.
@@ -64,6 +66,15 @@ type Mail struct {
 	// EncryptStore has the mail store made with a key of the box's own. It
 	// says nothing where there is a store.
 	EncryptStore bool `toml:"encrypt_store"`
+}
+
+// Certificate says where the certificate of the mail servers comes from.
+type Certificate struct {
+	Mode string `toml:"mode"` // one of CertificateModes
+	// Email and Directory are for mode "acme" alone: where the authority may write
+	// to, and the https URL it is asked at; empty: nowhere, and Let's Encrypt.
+	Email     string `toml:"email"`
+	Directory string `toml:"directory"`
 }
 
 // Domain is a hosted domain.

@@ -29,10 +29,12 @@ import (
 // mailOwner is the uid and gid of maild, which init starts it with.
 const mailOwner = 1000
 
-// ports are the TCP ports of what the box serves: SMTP; submission, IMAP and POP3;
-// and the web and the metrics, which are for administration alone.
+// ports are the TCP ports of what the box serves: SMTP, and the challenges of a
+// certificate authority, who comes from anywhere and says from where to nobody
+// (RFC 8555 section 8.3) and finds the port open only while it is asked; submission,
+// IMAP and POP3; and the web and the metrics, which are for administration alone.
 func ports() firewall.Config {
-	return firewall.Config{Servers: []uint16{25}, People: []uint16{465, 587, 143, 993, 110, 995}, Administration: []uint16{80, 443, healthapi.MetricsPort}}
+	return firewall.Config{Servers: []uint16{25, 80}, People: []uint16{465, 587, 143, 993, 110, 995}, Administration: []uint16{443, healthapi.MetricsPort}}
 }
 
 // wall is the firewall before the ports.

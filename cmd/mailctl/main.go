@@ -86,7 +86,7 @@ func commands() []command {
 		{"group", "list | add | remove | join | leave", "addresses that stand for several people", group},
 		{"queue", "list | retry | drop", "mail on its way out", queue},
 		{"settings", "[NAME=VALUE ...]", "show or change how mail is served", settings},
-		{"certificate", "[--authority]", "the certificate that mail programs see", certificate},
+		{"certificate", "show | own | acme | import", "the certificate that mail programs see, and where it comes from", certificate},
 		{"check", "[--bodies] [--repair]", "verify the mail store", check},
 		{"import", "ADDRESS PATH", "bring mail in from mbox, Maildir or EML files", importMail},
 		{"export", "ADDRESS FOLDER", "take mail out as mbox, Maildir or EML files", exportMail},
@@ -127,6 +127,9 @@ func forms() map[string][]string {
 		"group": {
 			"group list", "group add GROUP MEMBER ...", "group join GROUP MEMBER ...", "group leave GROUP MEMBER ...",
 			"group remove GROUP",
+		},
+		"certificate": {
+			"certificate show [--authority]", "certificate own", "certificate acme [--email ADDRESS] [--directory URL]", "certificate import [CERTIFICATE [KEY]]",
 		},
 		"queue":  {"queue list", "queue retry ID", "queue drop ID"},
 		"health": {"health [--all]", "health settings [NAME=VALUE ...]", "health test", "health known ID", "health unknown ID"},

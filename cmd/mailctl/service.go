@@ -209,32 +209,6 @@ func change(words []string) (ch mailapi.SettingsChange, err error) {
 	return ch, nil
 }
 
-func certificate(ctx context.Context, c *ctl, args []string) error {
-	var authority bool
-	if _, err := c.flags("certificate", args, func(fs *flag.FlagSet) {
-		fs.BoolVar(&authority, "authority", false, "print the box's own authority in PEM, for clients to import")
-	}, 0); err != nil {
-		return err
-	}
-	cert, err := c.mail.Certificate(ctx)
-	if err != nil {
-		return err
-	}
-	if authority {
-		if cert.AuthorityPEM == "" {
-			return errors.New("the certificate is not of the box's own authority")
-		}
-		_, err := fmt.Fprint(c.out, cert.AuthorityPEM)
-		return err
-	}
-	return c.show(cert, func(t *tabwriter.Writer) {
-		row(t, "names", strings.Join(cert.Names, ", "))
-		row(t, "good until", stamp(cert.NotAfter))
-		row(t, "SHA-256", cert.SHA256)
-		row(t, "authority", cert.Authority)
-	})
-}
-
 func check(ctx context.Context, c *ctl, args []string) error {
 	var r mailapi.CheckRequest
 	if _, err := c.flags("check", args, func(fs *flag.FlagSet) {

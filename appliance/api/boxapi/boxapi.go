@@ -16,6 +16,7 @@
 //	POST /v1/stick/backup   StickFile; a full backup of all mail on a USB stick
 //	GET  /v1/stick/backups  []StickFile, newest first
 //	POST /v1/stick/restore  RestoreRequest; replaces all mail by that of a backup
+//	POST /v1/stick/certificate  takes the mail servers' certificate from a USB stick
 //	POST /v1/factory-reset  ResetRequest; restarts the box and removes everything
 //	POST /v1/poweroff, /v1/reboot   body: StopRequest, answered before it begins
 //
@@ -71,6 +72,10 @@ type Service interface {
 	// RestoreFromStick replaces all mail and all mailboxes by those of a
 	// backup; it is refused (invalid, field hostname) unless r names this box.
 	RestoreFromStick(ctx context.Context, r RestoreRequest) error
+	// CertificateFromStick has maild import the certificate and key that are on a
+	// stick, and show it; not found where there are none, and what maild says where
+	// it refuses them.
+	CertificateFromStick(ctx context.Context) error
 	// FactoryReset removes all settings and all mail at the restart that it asks
 	// for. It is refused (invalid, field hostname) unless r names this box.
 	FactoryReset(ctx context.Context, r ResetRequest) error
@@ -304,6 +309,12 @@ type StickFile struct {
 	Size    int64     `json:"size"` // octets
 	Written time.Time `json:"written,omitzero"`
 }
+
+// The files of CertificateFromStick. The key may be in the first.
+const (
+	StickCertificate = "certificate.pem"
+	StickKey         = "key.pem"
+)
 
 // RestoreRequest names a backup, and the box whose mail it is to replace.
 type RestoreRequest struct {

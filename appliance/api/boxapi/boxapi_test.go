@@ -63,6 +63,9 @@ func (f *fake) BackupToStick(context.Context) (*StickFile, error) { return &Stic
 func (f *fake) StickBackups(context.Context) ([]StickFile, error) {
 	return []StickFile{{Name: "b"}}, nil
 }
+func (f *fake) CertificateFromStick(context.Context) error {
+	return wire.Invalid("key_pem", "The key is not that of the certificate.")
+}
 func (f *fake) RestoreFromStick(_ context.Context, r RestoreRequest) error {
 	return wire.Invalid("hostname", "must be box, not %s", r.Hostname)
 }
@@ -135,6 +138,9 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	check("asked", f.asked, nil, []StopRequest{{Reason: "r"}, {}})
 
 	var e *wire.Error
+	if err := c.CertificateFromStick(ctx); !errors.As(err, &e) || e.Field != "key_pem" {
+		t.Errorf("certificate: %v", err)
+	}
 	if err := c.RestoreFromStick(ctx, RestoreRequest{Hostname: "other"}); !errors.As(err, &e) || e.Field != "hostname" {
 		t.Errorf("restore to another box: %v", err)
 	}

@@ -93,6 +93,10 @@ func (c *Client) StickBackups(ctx context.Context) (list []StickFile, err error)
 	return list, err
 }
 
+func (c *Client) CertificateFromStick(ctx context.Context) error {
+	return c.wire.Post(ctx, "/v1/stick/certificate", nil, nil)
+}
+
 func (c *Client) RestoreFromStick(ctx context.Context, r RestoreRequest) error {
 	return c.wire.Post(ctx, "/v1/stick/restore", r, nil)
 }

@@ -73,6 +73,9 @@ func Handler(s Service) http.Handler {
 	mux.Handle("GET /v1/stick/backups", wire.Handle(func(r *http.Request) (any, error) {
 		return s.StickBackups(r.Context())
 	}))
+	mux.Handle("POST /v1/stick/certificate", wire.Handle(func(r *http.Request) (any, error) {
+		return nil, s.CertificateFromStick(r.Context())
+	}))
 	mux.Handle("POST /v1/stick/restore", wire.Handle(func(r *http.Request) (any, error) {
 		var in RestoreRequest
 		if err := wire.Decode(r, &in); err != nil {

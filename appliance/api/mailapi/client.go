@@ -162,6 +162,10 @@ func (c *Client) Certificate(ctx context.Context) (*Certificate, error) {
 	return call[*Certificate](ctx, c, http.MethodGet, "/v1/certificate", nil)
 }
 
+func (c *Client) SetCertificate(ctx context.Context, choice CertificateChoice) (*Certificate, error) {
+	return call[*Certificate](ctx, c, http.MethodPost, "/v1/certificate", choice)
+}
+
 func (c *Client) Events(ctx context.Context, limit int) ([]Event, error) {
 	return call[[]Event](ctx, c, http.MethodGet, "/v1/events?limit="+strconv.Itoa(limit), nil)
 }

@@ -95,6 +95,9 @@ func Handler(s Service) http.Handler {
 		return nil, s.SetAdminPassword(r.Context(), in)
 	}))
 	handle("GET /v1/certificate", func(r *http.Request) (any, error) { return s.Certificate(r.Context()) })
+	handle("POST /v1/certificate", take(func(r *http.Request, in CertificateChoice) (any, error) {
+		return s.SetCertificate(r.Context(), in)
+	}))
 	handle("GET /v1/events", func(r *http.Request) (any, error) {
 		limit := 0
 		if v := r.FormValue("limit"); v != "" {

@@ -33,6 +33,7 @@
 //	POST   /v1/admin/verify                  AdminLogin; denied where the password is wrong
 //	POST   /v1/admin/password                AdminPassword
 //	GET    /v1/certificate                   Certificate
+//	POST   /v1/certificate                   CertificateChoice in, Certificate out
 //	GET    /v1/events?limit=N                []Event, newest first
 //	GET    /v1/trace?about=TEXT              []TracedMessage, newest first
 //	POST   /v1/probe                         ProbeResult, within little more than a minute
@@ -109,6 +110,9 @@ type Service interface {
 	SetAdminPassword(ctx context.Context, p AdminPassword) error
 
 	Certificate(ctx context.Context) (*Certificate, error)
+	// SetCertificate chooses where the certificate comes from, and imports one. A
+	// public authority is asked at once, and this does not wait for it.
+	SetCertificate(ctx context.Context, c CertificateChoice) (*Certificate, error)
 	// Events gives the latest events, newest first, at most limit (0: 100).
 	Events(ctx context.Context, limit int) ([]Event, error)
 	// Trace tells what happened to a message, by its ID or Message-ID, or to the
@@ -201,7 +205,9 @@ type Setup struct {
 	AdminAddress  string     `json:"admin_address"`
 	AdminPassword string     `json:"admin_password"` // of the login "admin" on console and web
 	FirstUser     *FirstUser `json:"first_user,omitempty"`
-	Timezone      string     `json:"timezone,omitempty"`
+	// Certificate is nil for the box's own authority; nothing can be imported here.
+	Certificate *CertificateChoice `json:"certificate,omitempty"`
+	Timezone    string             `json:"timezone,omitempty"`
 }
 
 // FirstUser is the first mailbox of a fresh box.
@@ -359,11 +365,49 @@ type AdminPassword struct {
 
 // Certificate is what clients see, for people to compare and import.
 type Certificate struct {
-	Names        []string  `json:"names"`
-	NotAfter     time.Time `json:"not_after"`
-	SHA256       string    `json:"sha256"` // fingerprint, hexadecimal with colons
-	Authority    string    `json:"authority,omitempty"`
-	AuthorityPEM string    `json:"authority_pem,omitempty"` // of the box's own authority
+	Names    []string  `json:"names"`
+	NotAfter time.Time `json:"not_after"`
+	SHA256   string    `json:"sha256"` // fingerprint, hexadecimal with colons
+	Issuer   string    `json:"issuer"` // the name of who signed it
+	// Source is where it comes from, and Mode what was chosen: the box's own
+	// authority steps in while the chosen source has none.
+	Source string `json:"source"`
+	Mode   string `json:"mode"`
+	// Email and Directory are of a public authority.
+	Email     string `json:"email,omitempty"`
+	Directory string `json:"directory,omitempty"`
+	// Private tells that no authority that programs know vouches for it.
+	Private bool `json:"private,omitempty"`
+	// Problem is a sentence about what is wrong and matters.
+	Problem string `json:"problem,omitempty"`
+	// Failure is why a public authority gave none last time, NextTry when it is
+	// asked again.
+	Failure string    `json:"failure,omitempty"`
+	NextTry time.Time `json:"next_try,omitzero"`
+	// Authority is the box's own, which also vouches for names that a chosen
+	// certificate does not cover.
+	Authority    string `json:"authority,omitempty"`
+	AuthorityPEM string `json:"authority_pem,omitempty"`
+}
+
+// The modes and sources of Certificate.
+const (
+	CertificateOwn      = "own"
+	CertificateACME     = "acme" // a public authority
+	CertificateImported = "imported"
+)
+
+// CertificateChoice is where the certificate is to come from.
+type CertificateChoice struct {
+	Mode string `json:"mode"`
+	// Email and Directory are for a public authority; empty: it writes to nobody,
+	// and is Let's Encrypt.
+	Email     string `json:"email,omitempty"`
+	Directory string `json:"directory,omitempty"`
+	// CertificatePEM and KeyPEM are to be imported; empty: what was before. The key
+	// may be in CertificatePEM.
+	CertificatePEM string `json:"certificate_pem,omitempty"`
+	KeyPEM         string `json:"key_pem,omitempty"`
 }
 
 // CheckRequest says how deep a check goes.

@@ -121,6 +121,10 @@ func (f *fake) SetAdminPassword(_ context.Context, p AdminPassword) error {
 func (f *fake) Certificate(context.Context) (*Certificate, error) {
 	return &Certificate{Names: []string{"x"}, NotAfter: now}, nil
 }
+func (f *fake) SetCertificate(_ context.Context, c CertificateChoice) (*Certificate, error) {
+	f.note("certificate ", c.Mode, c.KeyPEM)
+	return &Certificate{Mode: c.Mode}, nil
+}
 func (f *fake) Events(_ context.Context, limit int) ([]Event, error) {
 	f.note("events ", limit)
 	return status.LastEvents, nil
@@ -207,6 +211,8 @@ func TestClientAndHandlerAgree(t *testing.T) {
 	call(c.Settings(ctx))("settings", &settings)
 	asked(c.SetAdminPassword(ctx, AdminPassword{New: "n"}), "admin n")
 	call(c.Certificate(ctx))("certificate", &Certificate{Names: []string{"x"}, NotAfter: now})
+	call(c.SetCertificate(ctx, CertificateChoice{Mode: "imported", KeyPEM: "k"}))("set certificate", &Certificate{Mode: "imported"})
+	asked(nil, "certificate importedk")
 	call(c.Events(ctx, 5))("events", status.LastEvents)
 	call(c.Probe(ctx))("probe", &probed)
 	call(c.Trace(ctx, "ann+x@example.org"))("trace", []TracedMessage{{ID: "ann+x@example.org", Steps: []Step{{Kind: "accepted", Time: now}}}})

@@ -43,7 +43,7 @@ const (
 
 // Config says what is let in, by TCP port.
 type Config struct {
-	Servers []uint16 // mail from other servers, which anybody may send
+	Servers []uint16 // what other servers ask the box, mail first of all, from anywhere
 	People  []uint16 // where people log in, from anywhere
 	// Administration is for Networks alone; where there are none, for Local.
 	Administration []uint16

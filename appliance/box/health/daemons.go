@@ -201,6 +201,13 @@ func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healt
 	}
 	found = append(found, full, failed)
 	if c, err := d.mail.Certificate(ctx); err == nil {
+		source := finding{id: "mail/certificate/source"}
+		if c.Problem != "" {
+			source.level, source.what = healthapi.Watch, c.Problem
+			source.means = "Mail goes on, but mail programs that do not know the box's own authority will warn or refuse to connect."
+			source.do = "Put it right, or choose another certificate in the menu."
+		}
+		found = append(found, source)
 		left := c.NotAfter.Sub(now).Seconds()
 		readings = append(readings, healthapi.Reading{ID: "mail/certificate", Kind: healthapi.Seconds, Name: "time left of the certificate", Value: left, WatchLow: ptr(certificateWatch.Seconds()), BadLow: ptr(certificateBad.Seconds())})
 	}

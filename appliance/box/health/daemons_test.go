@@ -1,11 +1,13 @@
 package health
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/api/mailapi"
 )
 
 func TestSilence(t *testing.T) {
@@ -32,5 +34,50 @@ func TestSilence(t *testing.T) {
 	}
 	if f := d.silent("boxd", begin.Add(time.Hour), refused); f.level != healthapi.OK {
 		t.Errorf("the silence of one daemon was taken for another's: %+v", f)
+	}
+}
+
+// certified is a maild with a certificate.
+type certified struct {
+	mailapi.Service
+	certificate mailapi.Certificate
+}
+
+func (c *certified) Status(context.Context) (*mailapi.Status, error) {
+	return &mailapi.Status{Serving: true}, nil
+}
+func (c *certified) Certificate(context.Context) (*mailapi.Certificate, error) {
+	return &c.certificate, nil
+}
+
+// TestCertificate tells of a source that gives no certificate, and of the end of
+// the one there is.
+func TestCertificate(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	mail := &certified{certificate: mailapi.Certificate{NotAfter: now.Add(10 * 24 * time.Hour)}}
+	d := &daemons{mail: mail, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}}
+	look := func() (level healthapi.Level, what string, left float64) {
+		readings, found := d.readMail(t.Context(), now)
+		for _, r := range readings {
+			if r.ID == "mail/certificate" {
+				left = r.Value
+				if !(left < *r.WatchLow) || left < *r.BadLow {
+					t.Errorf("ten days are not between %v and %v seconds", *r.BadLow, *r.WatchLow)
+				}
+			}
+		}
+		for _, f := range found {
+			if f.id == "mail/certificate/source" {
+				level, what = f.level, f.what
+			}
+		}
+		return level, what, left
+	}
+	if level, what, left := look(); level != healthapi.OK || what != "" || left != 864000 {
+		t.Errorf("%v, %q, %v seconds left", level, what, left)
+	}
+	mail.certificate.Problem = "The imported certificate is missing: the box's own is shown."
+	if level, what, _ := look(); level != healthapi.Watch || what != mail.certificate.Problem {
+		t.Errorf("%v, %q", level, what)
 	}
 }

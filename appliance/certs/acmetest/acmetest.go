@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/letsencrypt/pebble/v2/ca"
@@ -30,7 +31,7 @@ type Authority struct {
 	// Roots vouch for its server and for what it signs.
 	Roots *x509.CertPool
 	// Down has it answer nothing but 503.
-	Down bool
+	Down atomic.Bool
 
 	port string
 }
@@ -59,7 +60,7 @@ func Start(t testing.TB) *Authority {
 	front := wfe.New(silent, store, va.New(silent, port, port, false, nameServer(t), store), signer, []string{"example.net"}, false, false, 0, 0)
 	handler := front.Handler()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.Down {
+		if a.Down.Load() {
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
 		}

@@ -140,6 +140,9 @@ func (d *Directory) provisionSettings(ctx context.Context, p *config.Provision) 
 		s.SmartHost, s.SmartHostUser, s.SmartHostPassword = m.SmartHost, m.SmartHostUser, m.SmartHostPassword
 		s.SmartHostAnyCertificate = m.SmartHostAnyCertificate
 	}
+	if p.Certificate != nil {
+		s.Certificate = Certificate(*p.Certificate)
+	}
 	return d.putSettings(ctx, s)
 }
 
@@ -295,6 +298,17 @@ func setupProvision(s mailapi.Setup) (*config.Provision, error) {
 	p.Box.AdminPassword = s.AdminPassword
 	if domainOf(adminUser.Address) != p.Domains[0].Name {
 		return nil, wire.Invalid("admin_address", "must be in the domain %s", p.Domains[0].Name)
+	}
+	if s.Certificate != nil {
+		if s.Certificate.Mode == mailapi.CertificateImported {
+			return nil, wire.Invalid("certificate.mode", "must be one of own, acme")
+		}
+		c, err := certificate("certificate.", *s.Certificate)
+		if err != nil {
+			return nil, err
+		}
+		out := config.Certificate(c)
+		p.Certificate = &out
 	}
 	if s.FirstUser == nil {
 		p.Users = []config.User{adminUser}

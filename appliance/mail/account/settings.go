@@ -19,15 +19,22 @@ const defaultUndeleteDays = 14
 
 // Settings are what an administrator decides about the mail service.
 type Settings struct {
-	Hostname                string // "" until the box is set up
-	Timezone                string `json:",omitempty"`
-	SmartHost               string `json:",omitempty"` // host:port; "" to deliver by MX
-	SmartHostUser           string `json:",omitempty"`
-	SmartHostPassword       string `json:",omitempty"`
-	SmartHostAnyCertificate bool   `json:",omitempty"`
-	AllowPlaintextLogin     bool   `json:",omitempty"`
-	MaxMessageSize          int64  // octets
-	UndeleteDays            int    // for so long deleted mail can be brought back, 0: not at all
+	Hostname                string      // "" until the box is set up
+	Timezone                string      `json:",omitempty"`
+	SmartHost               string      `json:",omitempty"` // host:port; "" to deliver by MX
+	SmartHostUser           string      `json:",omitempty"`
+	SmartHostPassword       string      `json:",omitempty"`
+	SmartHostAnyCertificate bool        `json:",omitempty"`
+	AllowPlaintextLogin     bool        `json:",omitempty"`
+	MaxMessageSize          int64       // octets
+	UndeleteDays            int         // for so long deleted mail can be brought back, 0: not at all
+	Certificate             Certificate `json:",omitzero"`
+}
+
+// Certificate is where the certificate of the servers comes from.
+type Certificate struct {
+	Mode             string // of mailapi.Certificate; "": the box's own authority
+	Email, Directory string `json:",omitempty"` // of a public authority
 }
 
 func defaultSettings() Settings {
@@ -123,6 +130,34 @@ func (s Settings) with(c mailapi.SettingsChange) (Settings, error) {
 		return s, wire.Invalid("undelete_days", "%v", err)
 	}
 	return s, nil
+}
+
+// ChooseCertificate keeps where the certificate is to come from.
+func (d *Directory) ChooseCertificate(ctx context.Context, c mailapi.CertificateChoice) error {
+	chosen, err := certificate("", c)
+	if err != nil {
+		return err
+	}
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	s := d.Current()
+	s.Certificate = chosen
+	return d.putSettings(ctx, s)
+}
+
+// certificate checks a choice; field stands before the names of what is wrong.
+func certificate(field string, c mailapi.CertificateChoice) (Certificate, error) {
+	if c.Mode == mailapi.CertificateImported {
+		return Certificate{Mode: c.Mode}, nil
+	}
+	checked := config.Certificate{Mode: c.Mode, Email: c.Email, Directory: c.Directory}
+	var err error
+	checked.Check(func(name, message string) {
+		if err == nil {
+			err = wire.Invalid(field+name, "%s", message)
+		}
+	})
+	return Certificate(checked), err
 }
 
 func set[T any](in, out *T) {

@@ -1,6 +1,7 @@
 package maild
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -26,6 +27,9 @@ type Config struct {
 
 	// AllowLoopback lets mail go out to this machine itself (development).
 	AllowLoopback bool
+	// Roots are the authorities that vouch for public certificate authorities; the
+	// system's where nil (tests).
+	Roots *x509.CertPool
 	// Small takes memory and disk of a test's size instead of a box's.
 	Small bool
 	// BuildTime is a time that no right clock is before; zero: unknown.
@@ -53,6 +57,10 @@ func ports() []port {
 		{"imap", 143, false}, {"imaps", 993, true}, {"pop3", 110, false}, {"pop3s", 995, true},
 	}
 }
+
+// challenges is the port that a public certificate authority asks at (RFC 8555
+// section 8.3). It is open only while one does.
+var challenges = port{"http", 80, false}
 
 func (c *Config) address(p port) string {
 	n := p.number + c.PortOffset

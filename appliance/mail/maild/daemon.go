@@ -130,10 +130,14 @@ func Open(ctx context.Context, cfg Config) (d *Daemon, err error) {
 		return nil, err
 	}
 	d.tellStore()
-	d.certs, err = certs.Open(certs.Config{Dir: filepath.Join(cfg.State, "certs"), Floor: cfg.BuildTime, Log: cfg.Log.With("part", "certs")}, d.names())
+	d.certs, err = certs.Open(certs.Config{
+		Dir: filepath.Join(cfg.State, "certs"), Floor: cfg.BuildTime, Roots: cfg.Roots, Listen: d.listenForChallenges,
+		Event: d.certificateEvent, Log: cfg.Log.With("part", "certs"),
+	}, d.names())
 	if err != nil {
 		return nil, err
 	}
+	d.certs.Choose(d.certificateChoice())
 	d.assemble(options)
 	return d, nil
 }
@@ -203,6 +207,7 @@ func (d *Daemon) follow(ctx context.Context) {
 			if err := d.certs.SetNames(d.names()); err != nil {
 				d.events.add(mailapi.LevelAlert, "the certificate could not be made for the new names: "+err.Error())
 			}
+			d.certs.Choose(d.certificateChoice())
 			d.tellStore()
 			d.queue.Kick() // the smart host may be another one
 		}

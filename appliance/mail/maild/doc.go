@@ -9,6 +9,7 @@
 //     one: first no new connections, then goodbyes to clients, then the queue,
 //     the API, and the store at last. What was answered with 250 or OK before
 //     is durable by then.
+//   - No certificate of any source holds up mail: the box's own authority stands in.
 //   - The provisioning file is removed once all of it is applied, and applied
 //     again from its beginning where that was cut short.
 //

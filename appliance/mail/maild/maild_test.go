@@ -30,12 +30,16 @@ type running struct {
 	addr map[string]string // by the names of the ports
 }
 
-func start(t *testing.T, dir, provision string) *running {
+func start(t *testing.T, dir, provision string, change ...func(*Config)) *running {
 	t.Helper()
-	d, err := Open(t.Context(), Config{
+	cfg := Config{
 		Data: filepath.Join(dir, "data"), State: filepath.Join(dir, "state"), Provision: provision, Socket: filepath.Join(dir, "sock"),
 		Listen: "127.0.0.1", AnyPort: true, AllowLoopback: true, Small: true, Version: "test",
-	})
+	}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	d, err := Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,9 @@ func (s *service) Status(ctx context.Context) (*mailapi.Status, error) {
 		out.Disk.State = mailapi.DiskReadOnly
 		out.Problems = append(out.Problems, "The mail store cannot be written to: "+err.Error()+".")
 	}
+	if p := d.certs.Info().Problem; p != "" {
+		out.Problems = append(out.Problems, p)
+	}
 	if out.Serving {
 		for _, l := range d.listeners {
 			out.Listeners = append(out.Listeners, mailapi.Listener{Name: l.name, Addr: l.guard.Addr().String(), Open: l.guard.Open()})
@@ -110,12 +113,6 @@ func queueRefusal(id uint64, err error) error {
 		return wire.NotFound("nothing with the number %d is on its way out", id)
 	}
 	return refusal(err)
-}
-
-// Certificate describes what clients see.
-func (s *service) Certificate(context.Context) (*mailapi.Certificate, error) {
-	i := s.d.certs.Info()
-	return &mailapi.Certificate{Names: i.Names, NotAfter: i.NotAfter, SHA256: i.SHA256, Authority: i.Authority, AuthorityPEM: string(i.AuthorityPEM)}, nil
 }
 
 // Events gives the latest events.
