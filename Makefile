@@ -81,7 +81,6 @@ fuzz: ## each fuzz target for FUZZTIME
 fmt: ## format the sources
 	gofmt -w $$(git ls-files '*.go')
 
-# Without SA4006: where several values are assigned at once, one may be of no use.
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: check lint
