@@ -153,7 +153,15 @@ func (s *System) useMailDisk(ctx context.Context, guid string) error {
 		record = &disk.Record{Partition: guid, Model: d.Model, Serial: d.Serial, Size: d.Size}
 	}
 	release, err := s.sup.Hold(waiting, serviceMail)
-	defer release()
+	defer func() {
+		if _, now, _ := s.volumes.get(); now != nil || s.volumes.held != nil {
+			release()
+			return
+		}
+		// Without a data volume maild would begin anew in memory.
+		s.volumes.held = release
+		s.lateDisks(context.WithoutCancel(ctx))
+	}()
 	var none *wire.Error
 	if err != nil && !(errors.As(err, &none) && none.Code == wire.CodeNotFound) { // not in this image
 		return err

@@ -67,6 +67,9 @@ type volumes struct {
 	resetting bool
 	// lacks is the disk for mail that was chosen and is not there. Guarded by work.
 	lacks *disk.Record
+	// held, where set, lets the mail service start, which waits for a data volume
+	// that was left for another and could not be used again. Guarded by work.
+	held func()
 }
 
 func (v *volumes) get() (state, data, esp *disk.Mount) {
@@ -106,6 +109,11 @@ func (s *System) startVolumes(ctx context.Context) {
 	if state == nil {
 		s.missing("state", "settings cannot be kept until it is there", false)
 	}
+	s.lateDisks(ctx)
+}
+
+// lateDisks looks for the volumes whenever a disk comes, until they are there.
+func (s *System) lateDisks(ctx context.Context) {
 	s.guard("late disks", func() {
 		for ctx.Err() == nil {
 			s.awaitDisk(ctx, 0)
@@ -189,6 +197,10 @@ func (s *System) mountVolumes(ctx context.Context) bool {
 		s.takeESP(*found.ESP)
 	}
 	state, data, _ = s.volumes.get()
+	if data != nil && s.volumes.held != nil {
+		s.volumes.held()
+		s.volumes.held = nil
+	}
 	return state != nil && data != nil
 }
 
