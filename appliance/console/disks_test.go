@@ -242,4 +242,6 @@ func TestStateNamesTheDiskUsed(t *testing.T) {
 	if st.Disk.Name != "SSD sdb" || st.Disk.Others != 1 {
 		t.Errorf("%+v", st.Disk)
 	}
+	st.SetUp, st.Serving, st.Disk.Total, st.Disk.Free = true, true, 5e11, 4e11
+	newDrive(t, &fake{state: st}).wants("400 GB free of 500 GB, SSD sdb")
 }

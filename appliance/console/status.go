@@ -58,7 +58,11 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 		T("%d waiting to go out", m.Queued),
 	}, ", "))
 	if s.Disk.Total > 0 {
-		label(T("Disk"), T("%s free of %s", octets(s.Disk.Free), octets(s.Disk.Total)))
+		text := T("%s free of %s", octets(s.Disk.Free), octets(s.Disk.Total))
+		if s.Disk.Name != "" {
+			text += ", " + s.Disk.Name
+		}
+		label(T("Disk"), text)
 	}
 	clock := T("not yet compared with a time server")
 	if s.Clock.Synced {
