@@ -119,13 +119,17 @@ type Answers struct {
 	SmartHost     string // host:port; empty: mail leaves by each domain's own servers
 	// SmartHostUser and SmartHostPassword may be empty.
 	SmartHostUser, SmartHostPassword string
+	// PublicCertificate is one by Let's Encrypt, which may write to CertificateEmail
+	// where that is not empty; otherwise it is by the box's own authority.
+	PublicCertificate bool
+	CertificateEmail  string
 	// Disk is where mail is to be kept; without a name as it is.
 	Disk boxapi.UseDiskRequest
 }
 
 // FieldError is an answer the box refused.
 type FieldError struct {
-	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone, smart_host, disk
+	Field   string // hostname, domain, admin_password, mailbox, mailbox_password, timezone, smart_host, certificate_email, disk
 	Message string
 }
 

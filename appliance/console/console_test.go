@@ -200,16 +200,21 @@ func TestFirstBoot(t *testing.T) {
 	d.expect("first-sending-wrong")
 	d.keys(":587", "enter", "ann", "enter", "enter")
 	d.expect("first-sending-no-password")
-	d.keys("smart word", "enter", "berl")
+	d.keys("smart word", "enter")
+	d.expect("first-certificate")
+	d.keys("down", "enter", "ann", "enter")
+	d.expect("first-certificate-wrong")
+	d.keys("@example.net", "enter", "berl")
 	d.expect("first-zone")
 	d.keys("enter")
 	d.expect("first-summary")
-	d.keys("esc", "esc", "esc", "esc", "esc")
+	d.press(6, "esc")
 	d.expect("first-back-again")
-	d.press(14, "enter")
+	d.press(16, "enter")
 	want := Answers{Language: "en", Keyboard: "us", Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "shorter password",
 		Mailbox: "ann@example.org", MailboxName: "Ann Example", Password: "ann's password", TimeZone: "Europe/Berlin",
-		SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "smart word"}
+		SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "smart word",
+		PublicCertificate: true, CertificateEmail: "ann@example.net"}
 	if len(f.got) != 1 || f.got[0] != want {
 		t.Fatalf("set up with %+v, want once %+v", f.got, want)
 	}
@@ -233,14 +238,14 @@ func TestRefusedAnswerComesBackToItsField(t *testing.T) {
 	d := newDrive(t, f)
 	answers := func() {
 		d.keys("enter", "enter", "example.org", "enter", "enter", "admin password", "enter", "admin password", "enter",
-			"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "utc", "enter")
+			"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "enter", "utc", "enter")
 	}
 	answers()
 	f.setUp = func(Answers) error { return &FieldError{"mailbox", "There is such a mailbox already."} }
 	d.keys("enter")
 	d.expect("refused-mailbox")
 	f.setUp = func(Answers) error { return errors.New("maild does not answer") }
-	d.press(7, "enter")
+	d.press(8, "enter")
 	d.expect("refused-whole")
 	f.setUp = nil
 	d.keys("enter")

@@ -30,13 +30,13 @@ func stickBox() *fake {
 // toDisks answers what comes before the question for the disk.
 func (d *drive) toDisks() {
 	d.keys("enter", "enter", "example.org", "enter", "enter", "admin password", "enter", "admin password", "enter",
-		"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "utc", "enter")
+		"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "enter", "utc", "enter")
 }
 
 func TestDiskForMail(t *testing.T) {
 	f := stickBox()
 	d := newDrive(t, f)
-	d.wants("Welcome (1/9)")
+	d.wants("Welcome (1/10)")
 	d.toDisks()
 	d.expect("first-disk")
 	d.keys("enter") // none is chosen
@@ -76,7 +76,7 @@ func TestRefusedDisk(t *testing.T) {
 		return &FieldError{"disk", "The disk nvme0n1 cannot be written to: input/output error."}
 	}
 	d.keys("enter")
-	d.wants("Disk for mail (8/9)")
+	d.wants("Disk for mail (9/10)")
 	d.wants("! The disk nvme0n1 cannot be written to: input/output error.")
 }
 
@@ -87,10 +87,10 @@ func TestDisksComeAndGo(t *testing.T) {
 	all := f.state.Disks
 	f.state.Disks = all[4:]
 	d := newDrive(t, f)
-	d.wants("Welcome (1/8)") // another stick is no place for mail
+	d.wants("Welcome (1/9)") // another stick is no place for mail
 	f.state.Disks = all
 	d.run(d.m.readState)
-	d.wants("Welcome (1/9)")
+	d.wants("Welcome (1/10)")
 	d.toDisks()
 	d.keys("down", "down")
 	f.state.Disks = all[1:]
@@ -99,7 +99,7 @@ func TestDisksComeAndGo(t *testing.T) {
 	f.state.Disks = all[:1]
 	d.run(d.m.readState)
 	d.keys("enter")
-	d.wants("Is this right? (8/8)")
+	d.wants("Is this right? (9/9)")
 	d.keys("enter")
 	if len(f.got) != 1 || f.got[0].Disk.Name != "" {
 		t.Errorf("set up with %+v", f.got)
@@ -150,10 +150,10 @@ func TestTheDiskPageFitsInEachLanguage(t *testing.T) {
 			d.fits(l.Code + " disks")
 			d.keys("enter") // refused, or on to the summary and back
 			d.fits(l.Code + " disks")
-			if strings.Contains(d.screen(), "9/9") {
+			if strings.Contains(d.screen(), "10/10") {
 				d.keys("esc")
 			}
-			if !strings.Contains(d.screen(), "8/9") {
+			if !strings.Contains(d.screen(), "9/10") {
 				t.Fatalf("%s, disk %d:\n%s", l.Code, n, d.screen())
 			}
 			d.keys("down")

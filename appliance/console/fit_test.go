@@ -37,6 +37,7 @@ func TestTheFirstBootFitsInEachLanguage(t *testing.T) {
 				{"backspace", "backspace", "backspace", "backspace", "backspace", "backspace", "backspace", "shorter password", "enter"},
 				{"ann", "enter"}, {"Ann Example", "enter"}, {"ann's password", "enter"}, {"ann's password", "enter"},
 				{"down", "enter"}, {"smtp.example.net", "enter"}, {":587", "enter"}, {"ann", "enter"}, {"enter"}, {"smart word", "enter"},
+				{"down", "enter"}, {"ann", "enter"}, {"@example.net", "enter"},
 				{"berl"}, {"enter"}, {"enter"}, {"enter"}, {"enter"}, {"enter"}, {"enter"}, {"enter"},
 			} {
 				d.keys(keys...)

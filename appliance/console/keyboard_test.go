@@ -36,7 +36,7 @@ func TestKeyboardGoesWithTheLanguageUntilItIsChosen(t *testing.T) {
 		t.Errorf("loaded %v, want %v", loaded, want)
 	}
 	d.keys("enter", "example.org", "enter", "enter", "admin password", "enter", "admin password", "enter",
-		"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "utc", "enter", "enter")
+		"ann", "enter", "enter", "ann's password", "enter", "ann's password", "enter", "enter", "enter", "utc", "enter", "enter")
 	if len(f.got) != 1 || f.got[0].Language != "fr" || f.got[0].Keyboard != "ch" {
 		t.Errorf("set up with %+v", f.got)
 	}

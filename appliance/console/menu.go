@@ -84,7 +84,7 @@ func (m *model) menu() *list {
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
 		{T("What happened to a message"), "", m.openTrace},
-		{T("Certificate"), "", func() tea.Cmd { return m.openText(m.certificate()) }},
+		{T("Certificate"), "", func() tea.Cmd { return m.open(m.certificates()) }},
 		{T("Health"), "", func() tea.Cmd { return m.open(m.healthList()) }},
 		{T("Alerts"), "", func() tea.Cmd { return m.open(m.alerts()) }},
 		{T("Logs"), "", func() tea.Cmd { return m.open(m.logs()) }},

@@ -22,6 +22,8 @@ type fakeMail struct {
 	password string
 	users    []mailapi.User
 	changed  []string
+	// certificate, where set, changes the one of the box's own authority.
+	certificate func(*mailapi.Certificate)
 }
 
 func (f *fakeMail) VerifyAdmin(_ context.Context, l mailapi.AdminLogin) error {
@@ -322,13 +324,16 @@ func TestSetUpThroughTheDaemons(t *testing.T) {
 	box := &fakeBox{settings: boxapi.Settings{NTP: []string{"ntp.example.org"}}}
 	s := &Sockets{Mail: mail, Box: box}
 	a := Answers{Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "admin word", Mailbox: "ann@example.org", Password: "ann's word",
-		TimeZone: "Europe/Berlin", SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "word"}
+		TimeZone: "Europe/Berlin", SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "word", PublicCertificate: true, CertificateEmail: "ann@example.net"}
 	var told []SetUpStep
 	if err := s.SetUp(t.Context(), a, func(s SetUpStep) { told = append(told, s) }); err != nil {
 		t.Fatal(err)
 	}
 	if box.settings.Hostname != "mail.example.org" || box.settings.Timezone != "Europe/Berlin" || len(box.settings.NTP) != 1 {
 		t.Errorf("the box is %+v", box.settings)
+	}
+	if want := (mailapi.CertificateChoice{Mode: mailapi.CertificateACME, Email: "ann@example.net"}); mail.certificate != want {
+		t.Errorf("the certificate is %+v", mail.certificate)
 	}
 	if !slices.Equal(told, []SetUpStep{StepMachine, StepSending, StepMail}) {
 		t.Errorf("told of the steps %v", told)
@@ -347,6 +352,8 @@ type setUpMail struct {
 	mailapi.Service
 	steps  *[]string
 	refuse error
+
+	certificate mailapi.CertificateChoice
 }
 
 func (f *setUpMail) ChangeSettings(_ context.Context, c mailapi.SettingsChange) (*mailapi.Settings, error) {
@@ -356,6 +363,7 @@ func (f *setUpMail) ChangeSettings(_ context.Context, c mailapi.SettingsChange) 
 
 func (f *setUpMail) Setup(_ context.Context, s mailapi.Setup) error {
 	*f.steps = append(*f.steps, "setup "+s.FirstUser.Address)
+	f.certificate = *s.Certificate
 	return f.refuse
 }
 

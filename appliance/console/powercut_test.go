@@ -19,6 +19,7 @@ func firstBoot() [][]string {
 		{"admin password", "enter", "admin password", "enter"},
 		{"ann", "enter", "Ann", "enter", "ann's password", "enter", "ann's password", "enter"},
 		{"enter"},
+		{"down", "enter", "ann@example.net", "enter"},
 		{"berlin", "enter"},
 		{"enter"},
 	}
@@ -29,7 +30,7 @@ func firstBoot() [][]string {
 func TestPowerCutWhileAsking(t *testing.T) {
 	f := freshBox()
 	first := newDrive(t, f)
-	first.wants("Welcome (1/8)")
+	first.wants("Welcome (1/9)")
 	begin := first.screen()
 	pages := firstBoot()
 	for cut := range pages {

@@ -110,7 +110,7 @@ func TestOnATerminal(t *testing.T) {
 		ended := make(chan error, 1)
 		f := freshBox()
 		go func() { ended <- Run(ctx, Config{TTY: near, Serial: serial, Backend: f}) }()
-		far.shows(t, "Welcome (1/8)")
+		far.shows(t, "Welcome (1/9)")
 		far.types(t, "\r")
 		far.shows(t, "Port 25 out")
 		far.types(t, "\r")

@@ -267,12 +267,12 @@ func (f *form) refuse(m *model, err error) {
 	name, message := refusedField(err)
 	for i, q := range f.fields {
 		if q.id == name {
-			q.err = m.c.Refusal(message)
+			q.err = m.c.Report(m.c.Refusal(message))
 			f.focusOn(i)
 			return
 		}
 	}
-	f.err = m.c.Refusal(message)
+	f.err = m.c.Report(m.c.Refusal(message))
 }
 
 func (f *form) view(m *model, width, height int) (string, []string, string) {

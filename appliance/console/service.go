@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -97,26 +96,6 @@ func (m *model) waiting() *list {
 			return items, err
 		},
 	}
-}
-
-func (m *model) certificate() *text {
-	T := m.c.T
-	return &text{title: T("Certificate"), load: func(ctx context.Context) ([]string, error) {
-		c, err := m.mail.Certificate(ctx)
-		if err != nil {
-			return nil, err
-		}
-		lines := []string{
-			T("Names") + ": " + strings.Join(c.Names, ", "),
-			T("Good until") + ": " + c.NotAfter.In(m.zone).Format("2006-01-02 15:04 MST"),
-			"", T("Fingerprint (SHA-256), to compare with what a mail program shows:"),
-		}
-		lines = append(lines, wrap(strings.ReplaceAll(c.SHA256, ":", " "), 60)...)
-		if c.Authority != "" {
-			lines = append(lines, "", T("Made by the box's own authority: %s", c.Authority))
-		}
-		return lines, nil
-	}}
 }
 
 func (m *model) logs() *list {

@@ -153,7 +153,7 @@ func (st *State) fromHealth(hs *healthapi.Status) {
 	for _, s := range hs.States {
 		text := strings.TrimSpace(s.What + " " + s.Do)
 		switch {
-		case s.Known, strings.HasPrefix(s.ID, "service/"), strings.HasPrefix(s.ID, "mail/disk"), slices.Contains(st.Problems, text):
+		case s.Known, strings.HasPrefix(s.ID, "service/"), strings.HasPrefix(s.ID, "mail/disk"), s.ID == "mail/certificate/source", slices.Contains(st.Problems, text):
 		case s.Level == healthapi.Bad:
 			now = append(now, text)
 		default:
@@ -220,8 +220,13 @@ func (s *Sockets) SetUp(ctx context.Context, a Answers, at func(SetUpStep)) erro
 		return refused(err)
 	}
 	at(StepMail)
+	certificate := &mailapi.CertificateChoice{Mode: mailapi.CertificateOwn}
+	if a.PublicCertificate {
+		certificate = &mailapi.CertificateChoice{Mode: mailapi.CertificateACME, Email: a.CertificateEmail}
+	}
 	return refused(s.Mail.Setup(ctx, mailapi.Setup{
-		Hostname: a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
+		Certificate: certificate,
+		Hostname:    a.Hostname, Domain: a.Domain, AdminAddress: a.Mailbox, AdminPassword: a.AdminPassword, Timezone: a.TimeZone,
 		FirstUser: &mailapi.FirstUser{Address: a.Mailbox, Name: a.MailboxName, Password: a.Password},
 	}))
 }
@@ -274,7 +279,7 @@ func refused(err error) error {
 		"hostname": "hostname", "timezone": "timezone", "language": "language", "keyboard": "keyboard", "domain": "domain",
 		"admin_password": "admin_password", "admin_address": "mailbox", "first_user.address": "mailbox",
 		"smart_host": "smart_host", "smart_host_user": "smart_host_user", "smart_host_password": "smart_host_password",
-		"disk": "disk", "first_user.name": "mailbox_name", "first_user.password": "mailbox_password",
+		"certificate.email": "certificate_email", "disk": "disk", "first_user.name": "mailbox_name", "first_user.password": "mailbox_password",
 	}
 	if f, ok := fields[we.Field]; ok {
 		return &FieldError{Field: f, Message: we.Message}

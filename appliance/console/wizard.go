@@ -169,6 +169,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		{title: T("Administrator"), fields: []*field{admin, adminAgain}},
 		{title: T("First mailbox"), fields: []*field{mailbox, person, mailboxPassword, passwordAgain}},
 		{title: T("Sending"), fields: []*field{way, smartHost, smartUser, smartWord}},
+		w.certificatePage(),
 		{title: T("Time zone"), fields: []*field{zone}},
 		w.diskPage(),
 	}
@@ -258,6 +259,7 @@ func (w *wizard) answers() Answers {
 		Password: v("mailbox_password"), TimeZone: v("timezone"), SmartHost: smart.value(), SmartHostUser: v("smart_host_user"), SmartHostPassword: v("smart_host_password"),
 		Disk: w.diskAnswer(),
 	}
+	a.PublicCertificate, a.CertificateEmail = w.certificateAnswer()
 	if way := w.field("way"); way.value() == way.options[0] {
 		a.SmartHost, a.SmartHostUser, a.SmartHostPassword = "", "", ""
 	}
@@ -484,7 +486,7 @@ func (w *wizard) summary(width int) (string, []string, string) {
 		row(T("How mail leaves"), cmp.Or(a.SmartHost, w.field("way").value())),
 		row(T("Time zone"), a.TimeZone),
 		row(T("Passwords"), T("as you typed them")),
-		row(T("Certificate"), T("made by the box's own authority")),
+		row(T("Certificate"), w.certificateSummary()),
 		row(T("Disk for mail"), w.diskForMail()),
 	}
 	lines = append(append(lines, w.diskWarning(width)...), "")

@@ -83,7 +83,7 @@ func TestMailOnAnotherDisk(t *testing.T) {
 		b := startWith(t, vm.Config{Drive: raw(system), Extra: plugged})
 		b.expect(bootLimit, `factory reset: removing all mail from nvme0n1`)
 		b.expect(bootLimit, `factory reset: done`)
-		b.shows(bootLimit, `Welcome \(1/9\)`) // with the question which disk
+		b.shows(bootLimit, `Welcome \(1/10\)`) // with the question which disk
 		if out := must(t, "", "/sbin/debugfs", "-R", "ls -l /", volume); strings.Contains(out, "store") {
 			t.Errorf("after a factory reset the second disk has\n%s", out)
 		}
@@ -99,19 +99,21 @@ func TestMailOnAnotherDisk(t *testing.T) {
 func (b *box) choosesTheDisk() {
 	const admin = "the box opens to this"
 	b.typed("\r")
-	b.shows(clientLimit, `Network \(2/9\)`)
+	b.shows(clientLimit, `Network \(2/10\)`)
 	b.typed("\r")
-	b.shows(clientLimit, `Names \(3/9\)`)
+	b.shows(clientLimit, `Names \(3/10\)`)
 	b.typed("example.org\r\r")
-	b.shows(clientLimit, `Administrator \(4/9\)`)
+	b.shows(clientLimit, `Administrator \(4/10\)`)
 	b.typed(admin + "\r" + admin + "\r")
-	b.shows(clientLimit, `First mailbox \(5/9\)`)
+	b.shows(clientLimit, `First mailbox \(5/10\)`)
 	b.typed("bob\r\r" + bobPassword + "\r" + bobPassword + "\r")
-	b.shows(clientLimit, `Sending \(6/9\)`)
+	b.shows(clientLimit, `Sending \(6/10\)`)
 	b.typed("\x1b[A\r")
-	b.shows(clientLimit, `Time zone \(7/9\)`)
+	b.shows(clientLimit, `Certificate \(7/10\)`)
+	b.typed("\r")
+	b.shows(clientLimit, `Time zone \(8/10\)`)
 	b.typed("berlin\r")
-	b.shows(clientLimit, `Disk for mail \(8/9\)`)
+	b.shows(clientLimit, `Disk for mail \(9/10\)`)
 	b.shows(clientLimit, `> vda: .*\(system disk\)`)
 	b.typed("\x1b[A")
 	b.shows(clientLimit, `a mail volume of another Pillarbox`)

@@ -16,31 +16,33 @@ func TestWizard(t *testing.T) {
 		admin    = "the box opens to this"
 	)
 	b := start(t, raw(newDisk(t, "")))
-	b.shows(bootLimit, `Welcome \(1/8\)`)
+	b.shows(bootLimit, `Welcome \(1/9\)`)
 	b.typed("\r")
-	b.shows(clientLimit, `Network \(2/8\)`)
+	b.shows(clientLimit, `Network \(2/9\)`)
 	b.shows(clientLimit, `10\.0\.2\.15`)
 	b.shows(clientLimit, `Router +good +10\.0\.2\.2`)
 	b.typed("\r")
 
-	b.shows(clientLimit, `Names \(3/8\)`)
+	b.shows(clientLimit, `Names \(3/9\)`)
 	b.typed("not a domain\r")
 	b.shows(clientLimit, `! `) // says what is wrong and stays
 	b.typed(strings.Repeat("\x7f", len("not a domain")) + "example.net\r")
 	b.shows(clientLimit, `mail\.example\.net`) // proposed
 	b.typed("\r")
 
-	b.shows(clientLimit, `Administrator \(4/8\)`)
+	b.shows(clientLimit, `Administrator \(4/9\)`)
 	b.typed(admin + "\r" + admin + "x\r")
 	b.shows(clientLimit, `! `) // not the same
 	b.typed("\x7f\r")
 
-	b.shows(clientLimit, `First mailbox \(5/8\)`)
+	b.shows(clientLimit, `First mailbox \(5/9\)`)
 	b.typed("eva\rEva Example\r" + password + "\r" + password + "\r")
-	b.shows(clientLimit, `Sending \(6/8\)`)
+	b.shows(clientLimit, `Sending \(6/9\)`)
 	b.typed("\x1b[A") // straight, though the machine may keep port 25 shut and a smart host be proposed
 	b.typed("\r")
-	b.shows(clientLimit, `Time zone \(7/8\)`)
+	b.shows(clientLimit, `Certificate \(7/9\)`)
+	b.typed("\r") // by the box's own authority
+	b.shows(clientLimit, `Time zone \(8/9\)`)
 	b.typed("berlin\r")
 	b.shows(clientLimit, `Is this right\?`)
 	b.shows(clientLimit, `Europe/Berlin`)
@@ -75,6 +77,6 @@ func TestWizard(t *testing.T) {
 	b.choose("Factory reset")
 	b.typed("mail.example.net\r\r")
 	b.expect(bootLimit, `factory reset: done`)
-	b.shows(bootLimit, `Welcome \(1/8\)`)
+	b.shows(bootLimit, `Welcome \(1/9\)`)
 	b.pressButton()
 }
