@@ -109,11 +109,11 @@ type Info struct {
 	Choice Choice
 	// Source is where the certificate that is shown comes from: not that of Choice
 	// while that has none.
-	Source   Source
-	Names    []string // DNS names, then IP addresses
-	NotAfter time.Time
-	SHA256   string // fingerprint, hexadecimal with colons
-	Issuer   string // who signed it
+	Source              Source
+	Names               []string // DNS names, then IP addresses
+	NotBefore, NotAfter time.Time
+	SHA256              string // fingerprint, hexadecimal with colons
+	Issuer              string // who signed it
 	// Private tells that no authority that programs know vouches for it.
 	Private      bool
 	Authority    string // the name of the own authority
@@ -142,7 +142,7 @@ func (m *Manager) Info() Info {
 		chosen, i.Source = m.shown, Own
 	}
 	c := chosen.Leaf
-	i.NotAfter, i.SHA256, i.Issuer = c.NotAfter, fingerprint(c), c.Issuer.CommonName
+	i.NotBefore, i.NotAfter, i.SHA256, i.Issuer = c.NotBefore, c.NotAfter, fingerprint(c), c.Issuer.CommonName
 	i.Private = i.Source == Own || !m.vouched(chosen)
 	i.Names = slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {

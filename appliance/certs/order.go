@@ -67,11 +67,12 @@ func parseOrdered(data []byte) (*ordered, error) {
 // current reports whether the last order was of what c asks for.
 func (o *ordered) current(c Choice) bool { return o.Directory == c.Directory && o.Host == c.Host }
 
-// renewAt is when a third of a certificate's life is left, whatever that is: some
-// authorities give ninety days, some six.
-func renewAt(c *x509.Certificate) time.Time {
-	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3)
-}
+// third of a certificate's life, whatever that is: some authorities give ninety
+// days, some six, and one in the house maybe one.
+func third(c *x509.Certificate) time.Duration { return c.NotAfter.Sub(c.NotBefore) / 3 }
+
+// renewAt is when a third of a certificate's life is left.
+func renewAt(c *x509.Certificate) time.Time { return c.NotAfter.Add(-third(c)) }
 
 // nextOrder says in how long the public authority is to be asked, and whether it
 // is to be at all.
@@ -119,12 +120,13 @@ func (m *Manager) order(ctx context.Context) {
 	}
 	before := m.ordered
 	now, _ := m.now()
-	// What is renewed too early, by a clock that is ahead, is not renewed again at once.
-	m.ordered = ordered{Issued: before.Issued, Directory: c.Directory, Host: c.Host, Next: now.Add(longestWait)}
+	m.ordered = ordered{Issued: before.Issued, Directory: c.Directory, Host: c.Host}
 	if err != nil {
 		m.failed(now, before, err)
 	} else {
 		m.ordered.Issued, m.public = c.Directory, got
+		// A clock that is ahead renews too early; then not again at once.
+		m.ordered.Next = now.Add(min(third(got.Leaf), longestWait))
 		m.cfg.Event(false, fmt.Sprintf("%s signed a certificate for %s, good until %s", got.Leaf.Issuer.CommonName, c.Host, got.Leaf.NotAfter.UTC().Format(time.DateOnly)))
 	}
 	data, err := json.Marshal(m.ordered)

@@ -365,10 +365,11 @@ type AdminPassword struct {
 
 // Certificate is what clients see, for people to compare and import.
 type Certificate struct {
-	Names    []string  `json:"names"`
-	NotAfter time.Time `json:"not_after"`
-	SHA256   string    `json:"sha256"` // fingerprint, hexadecimal with colons
-	Issuer   string    `json:"issuer"` // the name of who signed it
+	Names     []string  `json:"names"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after"`
+	SHA256    string    `json:"sha256"` // fingerprint, hexadecimal with colons
+	Issuer    string    `json:"issuer"` // the name of who signed it
 	// Source is where it comes from, and Mode what was chosen: the box's own
 	// authority steps in while the chosen source has none.
 	Source string `json:"source"`

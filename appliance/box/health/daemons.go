@@ -172,6 +172,16 @@ func steppedFar(s *boxapi.Status) finding {
 	return f
 }
 
+// certificateLimits are how much of a certificate's time has to be left. One that is
+// renewed by itself may be good for days alone.
+func certificateLimits(c *mailapi.Certificate) (watch, bad time.Duration) {
+	if c.Source != mailapi.CertificateACME {
+		return certificateWatch, certificateBad
+	}
+	life := c.NotAfter.Sub(c.NotBefore)
+	return min(certificateWatch, life/6), min(certificateBad, life/30)
+}
+
 func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healthapi.Reading, found []finding) {
 	s, err := d.mail.Status(ctx)
 	found = append(found, d.silent("maild", now, err))
@@ -208,8 +218,9 @@ func (d *daemons) readMail(ctx context.Context, now time.Time) (readings []healt
 			source.do = "Put it right, or choose another certificate in the menu."
 		}
 		found = append(found, source)
+		watch, bad := certificateLimits(c)
 		left := c.NotAfter.Sub(now).Seconds()
-		readings = append(readings, healthapi.Reading{ID: "mail/certificate", Kind: healthapi.Seconds, Name: "time left of the certificate", Value: left, WatchLow: ptr(certificateWatch.Seconds()), BadLow: ptr(certificateBad.Seconds())})
+		readings = append(readings, healthapi.Reading{ID: "mail/certificate", Kind: healthapi.Seconds, Name: "time left of the certificate", Value: left, WatchLow: ptr(watch.Seconds()), BadLow: ptr(bad.Seconds())})
 	}
 	return readings, found
 }

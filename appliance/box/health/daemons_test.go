@@ -76,6 +76,12 @@ func TestCertificate(t *testing.T) {
 	if level, what, left := look(); level != healthapi.OK || what != "" || left != 864000 {
 		t.Errorf("%v, %q, %v seconds left", level, what, left)
 	}
+	for days, want := range map[time.Duration][2]time.Duration{90: {14 * 24 * time.Hour, 3 * 24 * time.Hour}, 5: {20 * time.Hour, 4 * time.Hour}} {
+		c := &mailapi.Certificate{Source: mailapi.CertificateACME, NotBefore: now, NotAfter: now.Add(days * 24 * time.Hour)}
+		if watch, bad := certificateLimits(c); watch != want[0] || bad != want[1] {
+			t.Errorf("of %d days %v and %v have to be left", days, watch, bad)
+		}
+	}
 	mail.certificate.Problem = "The imported certificate is missing: the box's own is shown."
 	if level, what, _ := look(); level != healthapi.Watch || what != mail.certificate.Problem {
 		t.Errorf("%v, %q", level, what)

@@ -47,7 +47,7 @@ func (d *Daemon) listenForChallenges() (net.Listener, error) {
 func (s *service) Certificate(context.Context) (*mailapi.Certificate, error) {
 	i := s.d.certs.Info()
 	return &mailapi.Certificate{
-		Names: i.Names, NotAfter: i.NotAfter, SHA256: i.SHA256, Issuer: i.Issuer, Private: i.Private,
+		Names: i.Names, NotBefore: i.NotBefore, NotAfter: i.NotAfter, SHA256: i.SHA256, Issuer: i.Issuer, Private: i.Private,
 		Source: string(i.Source), Mode: string(i.Choice.Source), Email: i.Choice.Email, Directory: i.Choice.Directory,
 		Problem: i.Problem, Failure: i.Failure, NextTry: i.NextTry, Authority: i.Authority, AuthorityPEM: string(i.AuthorityPEM),
 	}, nil
