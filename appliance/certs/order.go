@@ -51,7 +51,7 @@ const (
 
 // ordered is what was ordered last, as it is on disk.
 type ordered struct {
-	Issued          string    `json:"issued,omitempty"` // directory that public.pem is from
+	Issued          string    `json:",omitempty"` // directory that public.pem is from
 	Directory, Host string    // of the last order
 	Failures        int       `json:",omitempty"` // in a row
 	Since           time.Time `json:",omitzero"`  // the first of them
