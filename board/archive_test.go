@@ -269,7 +269,7 @@ func TestBoards(t *testing.T) {
 	}
 	root := t.TempDir()
 	for text, want := range map[string]string{
-		"arch = 'amd64'\nkernal = 'x'\n": "board x: ",
+		"arch = 'amd64'\nkernal = 'x'\n": "board/x/board.toml:2: kernal is no key",
 		"arch = 'z80'\n":                 "cannot be built yet",
 		"arch = 'amd64'\nkernel = 'k'\n": "consoles and modules must be given",
 	} {

@@ -1,8 +1,22 @@
 // Package board describes machines, and gets what their images are made of.
 //
 // A board is data: board/NAME/board.toml says which kernel, modules, firmware
-// and consoles a machine has. Code that runs on the box never asks for the
-// board; it asks the hardware.
+// and consoles a machine has, and from where on its sensors' readings are not
+// well. What is needed on the box goes into the image as a file, see package
+// boardfile. Code that runs there never asks which board it is: it asks the
+// hardware, and takes what the board says for where the hardware says nothing.
+//
+// Limits of sensors are tables, the first that fits an input of a chip counts:
+//
+//	[[sensor]]
+//	chips = ["coretemp", "k10temp"]  # as their drivers name them in hwmon
+//	input = "temp*"                  # temp, fan, in, curr, power: all, or one as temp1
+//	label = "Core *"                 # a pattern, where given
+//	watch_high = 90                  # °C, turns a minute, volts, amperes, watts
+//	bad_high = 100                   # and watch_low, bad_low
+//
+// A key that is not known and a value that cannot be are errors that name the
+// file and the line or the key.
 //
 // Everything that is not ours comes from Debian's packages, downloaded with
 // the host's own apt set-up into a cache and unpacked there, never installed.
@@ -10,12 +24,16 @@
 package board
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"pillarbox/appliance/config/boardfile"
 )
 
 // Board is a machine or a family of machines.
@@ -43,6 +61,8 @@ type Board struct {
 	Firmware []string `toml:"firmware"`
 	// Microcode are packages of processor microcode, loaded before all else.
 	Microcode []string `toml:"microcode"`
+	// Sensors are limits for sensors whose hardware states none.
+	Sensors []boardfile.Sensor `toml:"sensor"`
 }
 
 // Load reads board/NAME/board.toml below the project's root.
@@ -50,27 +70,60 @@ func Load(root, name string) (*Board, error) {
 	if name == "" || strings.ContainsAny(name, `/\.`) {
 		return nil, fmt.Errorf("board %q: no such board; there are: %s", name, strings.Join(Names(root), ", "))
 	}
-	f, err := os.Open(filepath.Join(root, "board", name, "board.toml"))
+	file := filepath.Join("board", name, "board.toml")
+	raw, err := os.ReadFile(filepath.Join(root, file))
 	if os.IsNotExist(err) {
 		return nil, fmt.Errorf("board %q: no such board; there are: %s", name, strings.Join(Names(root), ", "))
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	b := &Board{Name: name}
-	d := toml.NewDecoder(f)
+	b, err := parse(file, raw)
+	if err != nil {
+		return nil, err
+	}
+	b.Name = name
+	return b, nil
+}
+
+// parse reads a board's file, whose name is for errors.
+func parse(file string, raw []byte) (*Board, error) {
+	b := new(Board)
+	d := toml.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(b); err != nil {
-		return nil, fmt.Errorf("board %s: %w", name, err)
+		return nil, decodeProblems(file, err)
 	}
 	if b.Arch != "amd64" {
-		return nil, fmt.Errorf("board %s: architecture %q cannot be built yet", name, b.Arch)
+		return nil, fmt.Errorf("%s: architecture %q cannot be built yet", file, b.Arch)
 	}
 	if b.Kernel == "" || len(b.Consoles) == 0 || len(b.Modules) == 0 {
-		return nil, fmt.Errorf("board %s: kernel, consoles and modules must be given", name)
+		return nil, fmt.Errorf("%s: kernel, consoles and modules must be given", file)
+	}
+	if err := boardfile.CheckSensors(b.Sensors); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return b, nil
+}
+
+// decodeProblems says where in a file the decoder found what it says.
+func decodeProblems(file string, err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		var all []error
+		for i := range unknown.Errors {
+			e := &unknown.Errors[i]
+			line, _ := e.Position()
+			all = append(all, fmt.Errorf("%s:%d: %s is no key of a board", file, line, strings.Join(e.Key(), ".")))
+		}
+		return errors.Join(all...)
+	}
+	var wrong *toml.DecodeError
+	if errors.As(err, &wrong) {
+		line, _ := wrong.Position()
+		return fmt.Errorf("%s:%d: %s: %w", file, line, strings.Join(wrong.Key(), "."), err)
+	}
+	return fmt.Errorf("%s: %w", file, err)
 }
 
 // Names lists the boards there are.
