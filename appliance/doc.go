@@ -8,7 +8,7 @@
 //	web      webmail and administration pages
 //	console  the screens of the setup console
 //	config   typed settings and the provisioning file
-//	certs    the box's own certificate authority and certificates
+//	certs    certificates: by the box's own authority, by public ones (ACME), imported
 //
 // Imports go one way: mail imports store; web and console import api; nobody
 // imports mail but cmd/maild and the server side of web; box and mail never

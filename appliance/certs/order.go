@@ -37,6 +37,8 @@ const (
 	longestWait = 12 * time.Hour
 	// mostWait bounds what an authority that was asked too often may demand.
 	mostWait = day
+	// clockWait is between looks at a clock that is plainly wrong.
+	clockWait = time.Minute
 	// challengeTime bounds a request to port 80: authorities ask for one small
 	// answer, whoever else comes gets no more of the box's time than they.
 	challengeTime = 10 * time.Second
@@ -81,8 +83,11 @@ func (m *Manager) nextOrder() (wait time.Duration, ordering bool) {
 	defer m.mu.Unlock()
 	now, sure := m.now()
 	c, o := m.choice, &m.ordered
-	if c.Source != Public || c.Host == "" || m.cfg.Listen == nil || !sure {
+	if c.Source != Public || c.Host == "" || m.cfg.Listen == nil {
 		return 0, false
+	}
+	if !sure {
+		return clockWait, true
 	}
 	if m.public != nil && o.Issued == c.Directory && m.public.Leaf.VerifyHostname(c.Host) == nil {
 		wait = renewAt(m.public.Leaf).Sub(now)
@@ -231,7 +236,10 @@ func (m *Manager) obtain(ctx context.Context, c Choice, account, key crypto.Sign
 		return nil, badCertificate("is damaged: %v", err)
 	}
 	now, sure := m.now()
-	return out, checkServer(out.Leaf, c.Host, now.Add(early), sure) // some begin a little ahead
+	if now.Before(out.Leaf.NotBefore) {
+		now = out.Leaf.NotBefore // this clock is behind, which is no fault of the certificate
+	}
+	return out, checkServer(out.Leaf, c.Host, now, sure)
 }
 
 // again spaces out the tries of one request; one that came too often is not

@@ -39,7 +39,7 @@ func trusting(a *acmetest.Authority) func(*tls.Config) {
 }
 
 func TestPublicAuthority(t *testing.T) {
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	b, told := publicBox(t, a)
 	m := b.open(t, "mail.example.org", "imap.example.org")
 	if _, ordering := m.nextOrder(); ordering {
@@ -121,7 +121,7 @@ func TestPublicAuthority(t *testing.T) {
 
 // TestRun has the loop itself order, and order again when it is told to.
 func TestRun(t *testing.T) {
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	b, _ := publicBox(t, a)
 	b.cfg.Now = nil
 	m := b.open(t, "mail.example.org")
@@ -147,7 +147,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	for _, c := range []struct {
 		name, host, want string
 		change           func(*box)
@@ -194,7 +194,7 @@ func TestFailures(t *testing.T) {
 
 // TestBackOff has failures follow each other, a restart among them.
 func TestBackOff(t *testing.T) {
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	b, told := publicBox(t, a)
 	b.cfg.Listen = func() (net.Listener, error) { return nil, errors.New("in use") }
 	m := b.open(t, "mail.example.org")
@@ -234,7 +234,7 @@ func TestBackOff(t *testing.T) {
 
 // TestRenewalFails keeps a certificate until its end, and tells of it in time.
 func TestRenewalFails(t *testing.T) {
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	b, _ := publicBox(t, a)
 	m := b.open(t, "mail.example.org")
 	m.Choose(choosing(a, "mail.example.org"))
@@ -257,8 +257,25 @@ func TestRenewalFails(t *testing.T) {
 	if i := m.Info(); i.Source != Public {
 		t.Errorf("with a dead clock: %+v", i)
 	}
-	if _, ordering := m.nextOrder(); ordering {
+	if wait, _ := m.nextOrder(); wait <= 0 {
 		t.Error("ordered by a dead clock")
+	}
+}
+
+// TestADayOfLife has an authority, such as one in the house, whose certificates are
+// good for a day, and a clock that is behind by some minutes.
+func TestADayOfLife(t *testing.T) {
+	a := acmetest.Start(t, day)
+	b, _ := publicBox(t, a)
+	b.now = time.Now().Add(-10 * time.Minute)
+	m := b.open(t, "mail.example.org")
+	m.Choose(choosing(a, "mail.example.org"))
+	m.order(t.Context())
+	if i := m.Info(); i.Source != Public || i.Failure != "" {
+		t.Fatalf("%+v", i)
+	}
+	if wait, _ := m.nextOrder(); wait < 16*time.Hour || wait > 17*time.Hour {
+		t.Errorf("renewed in %v", wait)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
@@ -36,8 +37,11 @@ type Authority struct {
 	port string
 }
 
-// Start runs an authority until the test ends.
-func Start(t testing.TB) *Authority {
+// Usual is the life of what most public authorities sign.
+const Usual = 90 * 24 * time.Hour
+
+// Start runs an authority until the test ends. What it signs is good for life.
+func Start(t testing.TB, life time.Duration) *Authority {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
@@ -56,7 +60,7 @@ func Start(t testing.TB) *Authority {
 	if err := store.AddBlockedDomain(Blocked); err != nil {
 		t.Fatal(err)
 	}
-	signer := ca.New(silent, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: 90 * 24 * 3600}})
+	signer := ca.New(silent, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: uint64(life.Seconds())}})
 	front := wfe.New(silent, store, va.New(silent, port, port, false, nameServer(t), store), signer, []string{"example.net"}, false, false, 0, 0)
 	handler := front.Handler()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -110,7 +110,7 @@ func forFiles(t *testing.T, name string, end time.Time) (certificate, key string
 // every protocol shows the new certificate without a restart, and after one.
 func TestCertificateSources(t *testing.T) {
 	t.Setenv("PEBBLE_VA_ALWAYS_VALID", "1") // this daemon takes any port, not the one that the authority would ask
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	dir := t.TempDir()
 	trust := func(c *Config) { c.Roots = a.Roots }
 	r := start(t, dir, "", trust)
@@ -192,7 +192,7 @@ func TestCertificateSources(t *testing.T) {
 // TestCertificateOfTheSetUp has the choice come with the set-up, and by file.
 func TestCertificateOfTheSetUp(t *testing.T) {
 	t.Setenv("PEBBLE_VA_ALWAYS_VALID", "1")
-	a := acmetest.Start(t)
+	a := acmetest.Start(t, acmetest.Usual)
 	trust := func(c *Config) { c.Roots = a.Roots }
 	r := start(t, t.TempDir(), "", trust)
 	setup := mailapi.Setup{
