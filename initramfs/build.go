@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"pillarbox/appliance/config/boardfile"
 	"pillarbox/board"
 )
 
@@ -85,7 +86,7 @@ func (c *Config) Build(ctx context.Context) (*Result, error) {
 	if err := c.addFirmware(ctx, a, set, res); err != nil {
 		return nil, err
 	}
-	if err := c.addSettings(a, set); err != nil {
+	if err := c.addSettings(a); err != nil {
 		return nil, err
 	}
 	var raw bytes.Buffer
@@ -245,19 +246,12 @@ func (c *Config) addFirmware(ctx context.Context, a *archive, set *moduleSet, re
 	return nil
 }
 
-// boardFile is what the box knows of its board: /etc/pillarbox/board.json.
-type boardFile struct {
-	Name  string   `json:"name"`
-	Title string   `json:"title"`
-	Load  []string `json:"load"`
-}
-
-func (c *Config) addSettings(a *archive, set *moduleSet) error {
-	raw, err := json.MarshalIndent(boardFile{c.Board.Name, c.Board.Title, c.Board.Load}, "", "  ")
+func (c *Config) addSettings(a *archive) error {
+	raw, err := json.MarshalIndent(boardfile.File{Name: c.Board.Name, Title: c.Board.Title, Load: c.Board.Load, Sensors: c.Board.Sensors}, "", "  ")
 	if err != nil {
 		return err
 	}
-	a.content("etc/pillarbox/board.json", string(raw)+"\n", 0o644)
+	a.content(boardfile.Path, string(raw)+"\n", 0o644)
 	a.content("etc/pillarbox/modules-load", strings.Join(c.Board.Load, "\n")+"\n", 0o644)
 	a.content("etc/pillarbox/board", c.Board.Name+"\n", 0o644)
 	a.content("etc/os-release", OSRelease(c.Version, c.Board), 0o644)

@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/u-root/u-root/pkg/cpio"
 
+	"pillarbox/appliance/config/boardfile"
 	"pillarbox/board"
 )
 
@@ -168,6 +170,37 @@ func TestProgramsAreThere(t *testing.T) {
 	for _, name := range programs() {
 		if _, err := os.Stat(filepath.Join("..", "cmd", name, "main.go")); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// What a board says of sensors is in the image as it stands in its file.
+func TestBoardFile(t *testing.T) {
+	for _, name := range board.Names("..") {
+		b, err := board.Load("..", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := newArchive()
+		c := &Config{Board: b, Version: "1"}
+		if err := c.addSettings(a); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(io.NewSectionReader(a.entries[boardfile.Path], 0, int64(a.entries[boardfile.Path].FileSize)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "board.json")
+		if err := os.WriteFile(file, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := boardfile.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &boardfile.File{Name: name, Title: b.Title, Load: b.Load, Sensors: b.Sensors}
+		if len(got.Sensors) == 0 || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 	}
 }
