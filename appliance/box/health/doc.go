@@ -11,6 +11,9 @@
 // [Monitor] drives them, and serves the readings to the neighbourhood where that
 // is asked for.
 //
+// Limits of sensors are those that the hardware states, and those of the board,
+// see package boardfile, where it states none.
+//
 // Invariants:
 //   - A source that fails or hangs never keeps the others from being read: each
 //     has its time, and a disk that does not answer is a state of its own.

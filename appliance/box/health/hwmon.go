@@ -1,6 +1,9 @@
 package health
 
 import (
+	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,19 +11,11 @@ import (
 	"strings"
 
 	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/config/boardfile"
 )
 
 // sensorFile is an input of hwmon, such as temp1_input.
 var sensorFile = regexp.MustCompile(`^(temp|fan|in|curr|power)(\d+)_(input|average)$`)
-
-// usual are limits for where a chip states none, by what it measures and not by
-// board: the sensors of a board that have neither limits nor a known place may
-// hang in the air, and a limit for them would only alarm people. Processors slow
-// themselves down from 95 to 105 °C on; memory is made for 85 °C.
-var usual = map[string]struct{ watch, bad float64 }{
-	"coretemp": {90, 100}, "k10temp": {90, 100}, "zenpower": {90, 100}, "via_cputemp": {90, 100},
-	"jc42": {85, 95}, "spd5118": {85, 95},
-}
 
 // fans remembers which fans have turned since healthd began.
 type fans map[string]bool
@@ -39,9 +34,43 @@ func (f fans) read(readings []healthapi.Reading) {
 	}
 }
 
-// hwmon reads the sensors that drivers show under /sys/class/hwmon. Their
-// numbers change between starts: a sensor is known by its chip's place.
-func hwmon(sys string) []healthapi.Reading {
+// boardSensors gives the limits that a box's board states, see package boardfile.
+// A box without them goes on without them.
+func boardSensors(file string, log *slog.Logger) []boardfile.Sensor {
+	f, err := boardfile.Read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		log.Info("no board is known: sensors whose hardware states no limits have none")
+		return nil
+	}
+	if err == nil {
+		err = boardfile.CheckSensors(f.Sensors)
+	}
+	if err != nil {
+		log.Error("the board's limits cannot be used: sensors whose hardware states none have none", "error", err)
+		return nil
+	}
+	return f.Sensors
+}
+
+// boardLimits gives a reading the limits of its board, above and below, where the
+// hardware states none on that side. What the hardware says of itself is true of
+// this very part, and what the board says may only be so of most.
+func boardLimits(r *healthapi.Reading, s *boardfile.Sensor) {
+	if s == nil {
+		return
+	}
+	if r.WatchHigh == nil && r.BadHigh == nil {
+		r.WatchHigh, r.BadHigh = s.WatchHigh, s.BadHigh
+	}
+	if r.WatchLow == nil && r.BadLow == nil {
+		r.WatchLow, r.BadLow = s.WatchLow, s.BadLow
+	}
+}
+
+// hwmon reads the sensors that drivers show under /sys/class/hwmon, with the
+// limits of the board's sensors. Their numbers change between starts: a sensor is
+// known by its chip's place.
+func hwmon(sys string, sensors []boardfile.Sensor) []healthapi.Reading {
 	chips, err := filepath.Glob(filepath.Join(sys, "class/hwmon/hwmon*"))
 	if err != nil {
 		return nil // the pattern is ours
@@ -63,11 +92,10 @@ func hwmon(sys string) []healthapi.Reading {
 				continue
 			}
 			if r, ok := sensor(chip, m[1], m[2], m[3]); ok {
-				if u, known := usual[name]; known && r.Kind == healthapi.Temperature && r.WatchHigh == nil && r.BadHigh == nil {
-					r.WatchHigh, r.BadHigh = &u.watch, &u.bad
-				}
+				label := line(filepath.Join(chip, m[1]+m[2]+"_label"))
+				boardLimits(&r, boardfile.Find(sensors, name, m[1]+m[2], label))
 				r.ID = "hwmon/" + place + "/" + m[1] + m[2]
-				r.Name = sensorName(name, line(filepath.Join(chip, m[1]+m[2]+"_label")), m[1], m[2])
+				r.Name = sensorName(name, label, m[1], m[2])
 				all = append(all, r)
 			}
 		}

@@ -50,7 +50,7 @@ func recorded(t *testing.T) string {
 // another, a board chip whose limits make no sense, a fan without a limit.
 func TestRecordedSensors(t *testing.T) {
 	byID := map[string]healthapi.Reading{}
-	for _, r := range hwmon(recorded(t)) {
+	for _, r := range hwmon(recorded(t), generic(t)) {
 		if _, twice := byID[r.ID]; twice {
 			t.Errorf("two sensors are %s", r.ID)
 		}

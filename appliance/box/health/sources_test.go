@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/box/health/drive"
+	"pillarbox/appliance/config/boardfile"
+	"pillarbox/board"
 )
 
 // tree writes files as sysfs shows them.
@@ -56,7 +59,7 @@ func TestHwmon(t *testing.T) {
 		"class/hwmon/hwmon1/power1_input": "35500000",
 	})
 	got := map[string]healthapi.Reading{}
-	for _, r := range hwmon(sys) {
+	for _, r := range hwmon(sys, nil) {
 		got[r.ID] = r
 	}
 	if len(got) != 4 {
@@ -77,20 +80,125 @@ func TestHwmon(t *testing.T) {
 	}
 }
 
-// What a chip does not state is known by what it measures; a board's sensor
-// that may hang in the air gets no limit.
-func TestUsualLimits(t *testing.T) {
+// generic are the limits of the board for any server.
+func generic(t *testing.T) []boardfile.Sensor {
+	t.Helper()
+	b, err := board.Load("../../..", "generic-x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Sensors
+}
+
+// What a chip does not state, its board may; a sensor that may hang in the air
+// gets no limit.
+func TestBoardLimits(t *testing.T) {
 	sys := tree(t, map[string]string{
 		"class/hwmon/hwmon0/name": "k10temp", "class/hwmon/hwmon0/temp1_input": "101000", "class/hwmon/hwmon0/temp1_label": "Tctl",
 		"class/hwmon/hwmon1/name": "nct6775", "class/hwmon/hwmon1/temp3_input": "101000",
 	})
 	levels := map[string]healthapi.Level{}
-	for _, r := range hwmon(sys) {
+	for _, r := range hwmon(sys, generic(t)) {
 		levels[r.ID] = levelOf(r, healthapi.OK)
 	}
 	if len(levels) != 2 || levels["hwmon/k10temp/temp1"] != healthapi.Bad || levels["hwmon/nct6775/temp3"] != healthapi.OK {
 		t.Errorf("%v", levels)
 	}
+}
+
+// The hardware's own limits go before those of the board, each side by itself.
+func TestHardwareBeforeBoard(t *testing.T) {
+	sensors := []boardfile.Sensor{
+		{Chips: []string{"x"}, Input: "temp2", Label: "Ambient", WatchHigh: ptr(40.0)},
+		{Chips: []string{"x"}, Input: "temp*", WatchLow: ptr(5.0), WatchHigh: ptr(60.0), BadHigh: ptr(70.0)},
+		{Chips: []string{"x"}, Input: "in*", WatchLow: ptr(11.0), WatchHigh: ptr(13.0), BadLow: ptr(10.0), BadHigh: ptr(14.0)},
+		{Chips: []string{"x"}, Input: "fan*", BadLow: ptr(300.0)},
+	}
+	for _, tt := range []struct {
+		name  string
+		chip  string
+		files map[string]string // after the name of the chip
+		want  string            // bad low, watch low, watch high, bad high
+	}{
+		{"nothing stated", "x", map[string]string{"temp1_input": "30000"}, "- 5 60 70"},
+		{"by label", "x", map[string]string{"temp2_input": "30000", "temp2_label": "Ambient"}, "- - 40 -"},
+		{"another label", "x", map[string]string{"temp2_input": "30000", "temp2_label": "VRM"}, "- 5 60 70"},
+		{"both stated", "x", map[string]string{"temp1_input": "30000", "temp1_max": "80000", "temp1_crit": "90000"}, "- 5 80 90"},
+		{"one of a side stated", "x", map[string]string{"temp1_input": "30000", "temp1_crit": "90000"}, "- 5 - 90"},
+		{"stated, and no hardware means it", "x", map[string]string{"temp1_input": "30000", "temp1_max": "0", "temp1_crit": "255000"}, "- 5 60 70"},
+		{"a voltage, one side stated", "x", map[string]string{"in3_input": "12000", "in3_min": "11500"}, "- 11.5 13 14"},
+		{"a voltage, nonsense stated", "x", map[string]string{"in3_input": "12000", "in3_min": "0", "in3_max": "0"}, "10 11 13 14"},
+		{"a fan", "x", map[string]string{"fan1_input": "900"}, "300 - - -"},
+		{"a fan that states it", "x", map[string]string{"fan1_input": "900", "fan1_min": "600"}, "600 - - -"},
+		{"another kind", "x", map[string]string{"power1_input": "5000000"}, "- - - -"},
+		{"another chip", "y", map[string]string{"temp1_input": "30000"}, "- - - -"},
+	} {
+		files := map[string]string{"class/hwmon/hwmon0/name": tt.chip}
+		for name, content := range tt.files {
+			files["class/hwmon/hwmon0/"+name] = content
+		}
+		readings := hwmon(tree(t, files), sensors)
+		if len(readings) != 1 {
+			t.Errorf("%s: %d readings", tt.name, len(readings))
+			continue
+		}
+		var got []string
+		for _, l := range []*float64{readings[0].BadLow, readings[0].WatchLow, readings[0].WatchHigh, readings[0].BadHigh} {
+			if l == nil {
+				got = append(got, "-")
+			} else {
+				got = append(got, fmt.Sprint(*l))
+			}
+		}
+		if got := strings.Join(got, " "); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A box without a board's file, or with a broken one, is watched all the same.
+func TestBoardSensors(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		sensors    int
+		log        string // what it says; "" for nothing
+	}{
+		{"good", `{"name": "x", "sensors": [{"chips": ["jc42"], "input": "temp*", "watch_high": 85}]}`, 1, ""},
+		{"none stated", `{"name": "x"}`, 0, ""},
+		{"no file", "", 0, "level=INFO"},
+		{"no JSON", `{"name": "x`, 0, "level=ERROR"},
+		{"not what it should be", `{"sensors": [{"chips": "jc42"}]}`, 0, "level=ERROR"},
+		{"out of range", `{"sensors": [{"chips": ["jc42"], "input": "temp*", "watch_high": 85000}]}`, 0, "level=ERROR"},
+	} {
+		root := t.TempDir()
+		if tt.text != "" {
+			root = tree(t, map[string]string{boardfile.Path: tt.text})
+		}
+		var out strings.Builder
+		got := boardSensors(filepath.Join(root, boardfile.Path), slog.New(slog.NewTextHandler(&out, nil)))
+		if len(got) != tt.sensors || (out.Len() > 0) != (tt.log != "") || !strings.Contains(out.String(), tt.log) {
+			t.Errorf("%s: %+v, log %q", tt.name, got, out.String())
+		}
+	}
+}
+
+// The monitor reads its board's file when it begins, and its sensors by it.
+func TestMonitorKnowsItsBoard(t *testing.T) {
+	root := tree(t, map[string]string{
+		boardfile.Path:                `{"sensors": [{"chips": ["jc42"], "input": "temp*", "bad_high": 95}]}`,
+		"sys/class/hwmon/hwmon0/name": "jc42", "sys/class/hwmon/hwmon0/temp1_input": "96000",
+	})
+	m, err := New(Config{Root: root, State: t.TempDir(), Data: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.sensors(t.Context(), time.Now())
+	for _, r := range m.readings() {
+		if r.ID == "hwmon/jc42/temp1" && levelOf(r, healthapi.OK) == healthapi.Bad {
+			return
+		}
+	}
+	t.Errorf("%+v", m.readings())
 }
 
 func TestFanThatStops(t *testing.T) {

@@ -41,6 +41,7 @@ import (
 	"pillarbox/appliance/box/reset"
 	"pillarbox/appliance/config"
 	"pillarbox/appliance/config/atomicfile"
+	"pillarbox/appliance/config/boardfile"
 )
 
 // Defaults where nothing is set.
@@ -483,11 +484,8 @@ func (m *Manager) describe(s *boxapi.Status) {
 	if unix.Sysinfo(&info) == nil {
 		s.Uptime = float64(info.Uptime)
 	}
-	var board struct {
-		Name string `json:"name"`
-	}
-	if raw, err := os.ReadFile(m.path("etc/pillarbox/board.json")); err == nil && json.Unmarshal(raw, &board) == nil {
-		s.Board = board.Name
+	if f, err := boardfile.Read(m.path(boardfile.Path)); err == nil {
+		s.Board = f.Name
 	}
 	for _, f := range []string{"sys_vendor", "product_name"} {
 		if raw, err := os.ReadFile(m.path("sys/class/dmi/id", f)); err == nil {
