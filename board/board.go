@@ -1,10 +1,11 @@
 // Package board describes machines, and gets what their images are made of.
 //
 // A board is data: board/NAME/board.toml says which kernel, modules, firmware
-// and consoles a machine has, and from where on its sensors' readings are not
-// well. What is needed on the box goes into the image as a file, see package
-// boardfile. Code that runs there never asks which board it is: it asks the
-// hardware, and takes what the board says for where the hardware says nothing.
+// and consoles a machine has, from where on its sensors' readings are not well,
+// and which of several watchdogs is the best. What is needed on the box goes into
+// the image as a file, see package boardfile. Code that runs there never asks
+// which board it is: it asks the hardware, and takes what the board says for where
+// the hardware says nothing.
 //
 // Limits of sensors are tables, the first that fits an input of a chip counts:
 //
@@ -29,6 +30,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -61,6 +63,9 @@ type Board struct {
 	Firmware []string `toml:"firmware"`
 	// Microcode are packages of processor microcode, loaded before all else.
 	Microcode []string `toml:"microcode"`
+	// Watchdogs are the timers to be taken before others where the hardware has
+	// several, the best first, by the identities that their drivers give them.
+	Watchdogs []string `toml:"watchdogs"`
 	// Sensors are limits for sensors whose hardware states none.
 	Sensors []boardfile.Sensor `toml:"sensor"`
 }
@@ -99,6 +104,9 @@ func parse(file string, raw []byte) (*Board, error) {
 	}
 	if b.Kernel == "" || len(b.Consoles) == 0 || len(b.Modules) == 0 {
 		return nil, fmt.Errorf("%s: kernel, consoles and modules must be given", file)
+	}
+	if slices.Contains(b.Watchdogs, "") {
+		return nil, fmt.Errorf("%s: watchdogs must be identities, such as iTCO_wdt", file)
 	}
 	if err := boardfile.CheckSensors(b.Sensors); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

@@ -55,6 +55,8 @@ func TestParseRefuses(t *testing.T) {
 		{"arch = \"mips\"\n", []string{`x.toml: architecture "mips"`}},
 		{"arch = \"amd64\"\n", []string{"x.toml: kernel, consoles and modules"}},
 		{least + "module = []\nfan = 1\n", []string{"x.toml:5: module is no key", "x.toml:6: fan is no key"}},
+		{least + "watchdogs = [\"iTCO_wdt\", \"\"]\n", []string{"x.toml: watchdogs must be"}},
+		{least + "watchdogs = \"iTCO_wdt\"\n", []string{"x.toml:5: watchdogs: "}},
 		{least + "[sensors]\nx = 1\n", []string{"x.toml:5: sensors is no key"}},
 		{sensor + "max = 90\n", []string{"x.toml:8: sensor.max is no key"}},
 		{sensor + "watch_high = \"90\"\n", []string{"x.toml:8: sensor.watch_high: "}},

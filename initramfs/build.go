@@ -247,7 +247,7 @@ func (c *Config) addFirmware(ctx context.Context, a *archive, set *moduleSet, re
 }
 
 func (c *Config) addSettings(a *archive) error {
-	raw, err := json.MarshalIndent(boardfile.File{Name: c.Board.Name, Title: c.Board.Title, Load: c.Board.Load, Sensors: c.Board.Sensors}, "", "  ")
+	raw, err := json.MarshalIndent(boardfile.File{Name: c.Board.Name, Title: c.Board.Title, Load: c.Board.Load, Watchdogs: c.Board.Watchdogs, Sensors: c.Board.Sensors}, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -174,7 +174,7 @@ func TestProgramsAreThere(t *testing.T) {
 	}
 }
 
-// What a board says of sensors is in the image as it stands in its file.
+// What a board says of sensors and watchdogs is in the image as it stands in its file.
 func TestBoardFile(t *testing.T) {
 	for _, name := range board.Names("..") {
 		b, err := board.Load("..", name)
@@ -198,7 +198,7 @@ func TestBoardFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &boardfile.File{Name: name, Title: b.Title, Load: b.Load, Sensors: b.Sensors}
+		want := &boardfile.File{Name: name, Title: b.Title, Load: b.Load, Watchdogs: b.Watchdogs, Sensors: b.Sensors}
 		if len(got.Sensors) == 0 || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}

@@ -12,7 +12,8 @@
 // is asked for.
 //
 // Limits of sensors are those that the hardware states, and those of the board,
-// see package boardfile, where it states none.
+// see package boardfile, where it states none. Of several watchdogs the one that
+// the board prefers is fed.
 //
 // Invariants:
 //   - A source that fails or hangs never keeps the others from being read: each

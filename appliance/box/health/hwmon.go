@@ -1,9 +1,6 @@
 package health
 
 import (
-	"errors"
-	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,24 +29,6 @@ func (f fans) read(readings []healthapi.Reading) {
 			r.WatchLow = ptr(0.0)
 		}
 	}
-}
-
-// boardSensors gives the limits that a box's board states, see package boardfile.
-// A box without them goes on without them.
-func boardSensors(file string, log *slog.Logger) []boardfile.Sensor {
-	f, err := boardfile.Read(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		log.Info("no board is known: sensors whose hardware states no limits have none")
-		return nil
-	}
-	if err == nil {
-		err = boardfile.CheckSensors(f.Sensors)
-	}
-	if err != nil {
-		log.Error("the board's limits cannot be used: sensors whose hardware states none have none", "error", err)
-		return nil
-	}
-	return f.Sensors
 }
 
 // boardLimits gives a reading the limits of its board, above and below, where the

@@ -413,9 +413,41 @@ func TestRemedyPicksTheDaemonThatHangs(t *testing.T) {
 
 func TestNoTimer(t *testing.T) {
 	dir := t.TempDir()
-	tm, status, err := OpenTimer(dir, dir)
+	tm, status, err := OpenTimer(dir, dir, nil)
 	if tm != nil || status.Device != "" || err != nil {
 		t.Errorf("%v, %+v, %v", tm, status, err)
+	}
+}
+
+func TestBestTimer(t *testing.T) {
+	const chipset, card = "iTCO_wdt", "i6300ESB timer"
+	for _, tt := range []struct {
+		name      string
+		there     []string // identities of watchdog0, watchdog1 and so on
+		preferred []string
+		want      string
+	}{
+		{"one", []string{chipset}, nil, chipset},
+		{"the kernel's own alone", []string{softdog}, []string{card}, softdog},
+		{"hardware first", []string{softdog, chipset}, nil, chipset},
+		{"the first of the hardware", []string{chipset, card}, nil, chipset},
+		{"the board's choice", []string{chipset, card, softdog}, []string{card}, card},
+		{"the board's choice is not there", []string{softdog, chipset}, []string{card}, chipset},
+		{"the board's order", []string{chipset, card}, []string{"IPMI", card, chipset}, card},
+		{"the board wants the kernel's own", []string{chipset, softdog}, []string{softdog}, softdog},
+	} {
+		sys, names := map[string]string{}, []string{}
+		for i, id := range tt.there {
+			names = append(names, fmt.Sprintf("watchdog%d", i))
+			sys[names[i]+"/identity"] = id
+		}
+		root := tree(t, sys)
+		for i := range names {
+			names[i] = filepath.Join(root, names[i])
+		}
+		if got := line(filepath.Join(bestTimer(names, tt.preferred), "identity")); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
 	}
 }
 

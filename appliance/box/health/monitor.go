@@ -67,7 +67,7 @@ type Monitor struct {
 	daemons     *daemons
 	carriers    carriers
 	fans        fans
-	limits      []boardfile.Sensor // of the board
+	board       *boardfile.File
 	bmc         *management
 	mailProbe   mailProbe
 	kernel      kernel
@@ -129,7 +129,7 @@ func New(cfg Config) (*Monitor, error) {
 		cfg: cfg, dir: dir, history: history, settings: settings, hostname: "pillarbox",
 		judge: NewJudge(before, time.Now()), carriers: carriers{map[string]bool{}, map[string]*errorCount{}},
 		daemons: &daemons{init: cfg.Init, box: cfg.Box, mail: cfg.Mail, restarts: map[string]int{}, silentSince: map[string]time.Time{}, problemSince: map[string]map[string]time.Time{}},
-		fans:    fans{}, limits: boardSensors(filepath.Join(cfg.Root, boardfile.Path), cfg.Log), groups: map[string]*group{}, asked: map[string]time.Time{}, syslogChanged: make(chan struct{}, 1), metricsChanged: make(chan struct{}, 1),
+		fans:    fans{}, board: readBoard(filepath.Join(cfg.Root, boardfile.Path), cfg.Log), groups: map[string]*group{}, asked: map[string]time.Time{}, syslogChanged: make(chan struct{}, 1), metricsChanged: make(chan struct{}, 1),
 	}
 	m.bmc = &management{open: openController(m.path("dev")), path: filepath.Join(dir, "ipmi.json"), log: cfg.Log}
 	m.messenger = &Messenger{File: filepath.Join(dir, "waiting.json"), SMTP: cfg.SMTP, Settings: m.present, Hostname: m.name, Log: cfg.Log}
@@ -211,7 +211,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 
 // begin does what is done once a start.
 func (m *Monitor) begin() {
-	timer, status, err := OpenTimer(m.path("sys"), m.path("dev"))
+	timer, status, err := OpenTimer(m.path("sys"), m.path("dev"), m.board.Watchdogs)
 	if err != nil {
 		m.cfg.Log.Error("there is a watchdog and it cannot be used", "error", err)
 	}
@@ -287,7 +287,7 @@ func (m *Monitor) ups(ctx context.Context, where string) ([]healthapi.Reading, [
 }
 
 func (m *Monitor) sensors(_ context.Context, now time.Time) {
-	readings := hwmon(m.path("sys"), m.limits)
+	readings := hwmon(m.path("sys"), m.board.Sensors)
 	m.fans.read(readings)
 	readings = append(readings, memoryErrors(m.path("sys"))...)
 	readings = append(readings, machine(m.path("proc"))...)

@@ -157,7 +157,7 @@ func TestHardwareBeforeBoard(t *testing.T) {
 }
 
 // A box without a board's file, or with a broken one, is watched all the same.
-func TestBoardSensors(t *testing.T) {
+func TestReadBoard(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		sensors    int
@@ -175,7 +175,7 @@ func TestBoardSensors(t *testing.T) {
 			root = tree(t, map[string]string{boardfile.Path: tt.text})
 		}
 		var out strings.Builder
-		got := boardSensors(filepath.Join(root, boardfile.Path), slog.New(slog.NewTextHandler(&out, nil)))
+		got := readBoard(filepath.Join(root, boardfile.Path), slog.New(slog.NewTextHandler(&out, nil))).Sensors
 		if len(got) != tt.sensors || (out.Len() > 0) != (tt.log != "") || !strings.Contains(out.String(), tt.log) {
 			t.Errorf("%s: %+v, log %q", tt.name, got, out.String())
 		}

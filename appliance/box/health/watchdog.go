@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -179,23 +180,38 @@ type device struct{ f *os.File }
 
 func (d device) Feed() error { return unix.IoctlWatchdogKeepalive(int(d.f.Fd())) }
 
-// OpenTimer starts the best timer there is: one of the hardware before the
-// kernel's own. No timer is no error: Device of the result is empty then. The
-// timer goes on after this process has ended, and is fed by the next one.
-// LastReset of the result is what the timer itself says of the last start.
-func OpenTimer(sys, dev string) (Timer, healthapi.Watchdog, error) {
+// bestTimer picks one of the timers in names, which are folders of sysfs: the
+// first of those that the board prefers, else any of the hardware's, else the
+// kernel's own.
+func bestTimer(names, preferred []string) string {
+	best, rank := "", 0
+	for _, n := range names {
+		r := len(preferred)
+		switch id := line(filepath.Join(n, "identity")); {
+		case slices.Contains(preferred, id):
+			r = slices.Index(preferred, id)
+		case id == softdog:
+			r = len(preferred) + 1
+		}
+		if best == "" || r < rank {
+			best, rank = n, r
+		}
+	}
+	return best
+}
+
+// OpenTimer starts the best timer there is: one that is preferred, by its
+// identity, before others of the hardware, and those before the kernel's own. No
+// timer is no error: Device of the result is empty then. The timer goes on after
+// this process has ended, and is fed by the next one. LastReset of the result is
+// what the timer itself says of the last start.
+func OpenTimer(sys, dev string, preferred []string) (Timer, healthapi.Watchdog, error) {
 	var status healthapi.Watchdog
 	names, err := filepath.Glob(filepath.Join(sys, "class/watchdog/watchdog*"))
 	if err != nil || len(names) == 0 {
 		return nil, status, nil
 	}
-	best := names[0]
-	for _, n := range names {
-		if line(filepath.Join(n, "identity")) != softdog {
-			best = n
-			break
-		}
-	}
+	best := bestTimer(names, preferred)
 	status.Device = filepath.Base(best)
 	status.Identity = line(filepath.Join(best, "identity"))
 	f, err := os.OpenFile(filepath.Join(dev, status.Device), os.O_WRONLY, 0)

@@ -25,6 +25,9 @@ type File struct {
 	Name  string   `json:"name"`
 	Title string   `json:"title"`
 	Load  []string `json:"load"`
+	// Watchdogs are the timers to be taken before others where the hardware has
+	// several, the best first, by the identities that their drivers give them.
+	Watchdogs []string `json:"watchdogs,omitempty"`
 	// Sensors are checked by whoever uses them, see CheckSensors.
 	Sensors []Sensor `json:"sensors,omitempty"`
 }
