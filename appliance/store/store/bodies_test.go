@@ -106,3 +106,31 @@ func TestBodiesEnd(t *testing.T) {
 		t.Errorf("ended by the context: %v", err)
 	}
 }
+
+// A store that is closed meanwhile ends it, and is not taken for a damaged one.
+func TestBodiesOfAStoreThatCloses(t *testing.T) {
+	for range 10 {
+		s := open(t, Options{})
+		acct := newAccount(t, s)
+		var ids []BlobID
+		for n := range 4 * pageBodies {
+			ids = append(ids, deliver(t, s, message(n, 600), Placement{Account: acct}).Blob)
+		}
+		closed := make(chan error, 1)
+		err := s.Bodies(t.Context(), ids, func(i int, _ Body, err error) error {
+			if i == 0 {
+				go func() { closed <- s.Close() }()
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+		if err := <-closed; err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Bodies(t.Context(), ids, func(_ int, _ Body, err error) error { return err }); !errors.Is(err, ErrClosed) {
+			t.Errorf("of a closed store: %v", err)
+		}
+	}
+}
