@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pillarbox/appliance/api/boxapi"
 	"pillarbox/image/gpt"
 )
 
@@ -27,25 +28,18 @@ const (
 	rereadRetry = 100 * time.Millisecond
 )
 
-// Reasons why a disk cannot be made one for mail.
-const (
-	UnfitSmall      = "small"
-	UnfitReadOnly   = "read-only"
-	UnfitUnreadable = "unreadable"
-	UnfitRemovable  = "removable" // made to be pulled out
-)
-
-// Unfit gives the reason why mail cannot be kept on d; empty where it can.
+// Unfit gives the reason why mail cannot be kept on d, one of boxapi's; empty where
+// it can.
 func (d *Disk) Unfit() string {
 	switch {
 	case d.Unreadable:
-		return UnfitUnreadable
+		return boxapi.UnfitUnreadable
 	case d.ReadOnly:
-		return UnfitReadOnly
+		return boxapi.UnfitReadOnly
 	case d.Removable:
-		return UnfitRemovable
+		return boxapi.UnfitRemovable
 	case d.Size < LeastForMail:
-		return UnfitSmall
+		return boxapi.UnfitSmall
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"pillarbox/appliance/api/boxapi"
 	"pillarbox/image/gpt"
 )
 
@@ -125,10 +126,10 @@ func TestUnfit(t *testing.T) {
 		want string
 	}{
 		{Disk{Size: LeastForMail}, ""},
-		{Disk{Size: LeastForMail - 1}, UnfitSmall},
-		{Disk{Size: 1e12, ReadOnly: true}, UnfitReadOnly},
-		{Disk{Size: 1e12, Removable: true}, UnfitRemovable},
-		{Disk{Unreadable: true}, UnfitUnreadable},
+		{Disk{Size: LeastForMail - 1}, boxapi.UnfitSmall},
+		{Disk{Size: 1e12, ReadOnly: true}, boxapi.UnfitReadOnly},
+		{Disk{Size: 1e12, Removable: true}, boxapi.UnfitRemovable},
+		{Disk{Unreadable: true}, boxapi.UnfitUnreadable},
 	} {
 		if got := tt.disk.Unfit(); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.disk, got, tt.want)
@@ -185,7 +186,7 @@ func TestFind(t *testing.T) {
 	if !disks[1].Blank || disks[1].Unreadable {
 		t.Errorf("empty: %+v", disks[1])
 	}
-	if !disks[2].Unreadable || disks[2].Unfit() != UnfitUnreadable {
+	if !disks[2].Unreadable || disks[2].Unfit() != boxapi.UnfitUnreadable {
 		t.Errorf("cannot be read: %+v", disks[2])
 	}
 	if disks[3].FileSystem != "XFS" || disks[3].Blank {

@@ -116,6 +116,9 @@ func (m *Manager) useDisk(ctx context.Context, d disk.Disk) error {
 	if why := unfit(&d); why != "" {
 		return wire.Invalid("disk", "%s", why)
 	}
+	if !st.State.Mounted || st.State.ReadOnly { // before anything is overwritten for nothing
+		return wire.Conflict("The state volume cannot be written: the box would not know its disk for mail again.")
+	}
 	packed, err := os.Open(m.path(disk.SeedPath))
 	if err != nil {
 		return fmt.Errorf("this image cannot make disks ready for mail: %w", err)
@@ -139,13 +142,13 @@ func (m *Manager) useDisk(ctx context.Context, d disk.Disk) error {
 // unfit says why mail cannot be kept on a disk; empty where it can.
 func unfit(d *disk.Disk) string {
 	switch d.Unfit() {
-	case disk.UnfitSmall:
+	case boxapi.UnfitSmall:
 		return fmt.Sprintf("The disk %s is too small: it has %s, mail needs %s or more.", d.Name, disk.Size(d.Size), disk.Size(disk.LeastForMail))
-	case disk.UnfitReadOnly:
+	case boxapi.UnfitReadOnly:
 		return fmt.Sprintf("The disk %s can only be read.", d.Name)
-	case disk.UnfitUnreadable:
+	case boxapi.UnfitUnreadable:
 		return fmt.Sprintf("The disk %s cannot be read: it may be failing.", d.Name)
-	case disk.UnfitRemovable:
+	case boxapi.UnfitRemovable:
 		return fmt.Sprintf("The disk %s is made to be pulled out: no place to keep mail.", d.Name)
 	}
 	return ""
@@ -230,8 +233,12 @@ func onLine(b *config.Box, err error) error {
 	return &config.ProvisionError{Problems: []config.Problem{{Line: b.DataDiskLine, Field: "box.data_disk", Message: text}}}
 }
 
-// noStore tells that there is nothing yet on the data volume, and so no mail.
-func (m *Manager) noStore() bool {
+// noStore tells that there is nothing yet on the data volume, and so no mail. Of
+// one that is not there it tells nothing: the folder it would be mounted at is empty.
+func (m *Manager) noStore(ctx context.Context) bool {
+	if st, err := m.cfg.Init.Status(ctx); err != nil || !st.Data.Mounted {
+		return false
+	}
 	list, err := os.ReadDir(m.cfg.Data)
 	return err == nil && !slices.ContainsFunc(list, func(e os.DirEntry) bool { return e.Name() != "lost+found" })
 }

@@ -29,12 +29,14 @@ type diskInit struct {
 	used      []string
 	restarted []string
 	fails     error
+	stateGone bool
+	dataGone  bool
 }
 
 func (f *diskInit) Status(context.Context) (*initapi.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &initapi.Status{State: initapi.Volume{Mounted: true, Disk: "sda"}, Data: initapi.Volume{Mounted: true, Disk: f.data}}, nil
+	return &initapi.Status{State: initapi.Volume{Mounted: !f.stateGone, Disk: "sda"}, Data: initapi.Volume{Mounted: !f.dataGone, Disk: f.data}}, nil
 }
 
 func (f *diskInit) UseDisk(_ context.Context, r initapi.UseDiskRequest) error {
@@ -150,7 +152,11 @@ func TestUseDisk(t *testing.T) {
 	if err := m.UseDisk(t.Context(), sdb); err == nil {
 		t.Error("used without knowing whether the box is set up")
 	}
-	mail.silent = nil
+	mail.silent, i.stateGone = nil, true
+	if err := m.UseDisk(t.Context(), sdb); !errors.As(err, &we) || we.Code != wire.CodeConflict {
+		t.Errorf("a box that could not remember the disk: %v", err)
+	}
+	i.stateGone = false
 	if len(i.used) > 0 || tableOf(t, root, "sdb") != nil {
 		t.Fatal("a disk was written to for nothing")
 	}
@@ -219,6 +225,17 @@ func TestProvisionedDisk(t *testing.T) {
 		if s, err := again.Status(t.Context()); err != nil || s.Provision.State != boxapi.ProvisionPending || len(i.used) != 1 {
 			t.Errorf("%s, started again: %+v, %v, %v", tt.disk, s.Provision, err, i.used)
 		}
+	}
+}
+
+// The folder of a data volume that is missing is empty, and says nothing of mail.
+func TestProvisionedDiskWithoutDataVolume(t *testing.T) {
+	m, root, i, _ := newDiskTest(t)
+	i.data, i.dataGone = "", true
+	write(t, root, "esp/pillarbox.toml", "[box]\nhostname = \"mail.example.org\"\ndata_disk = \"B1\"\n")
+	m.Start(t.Context())
+	if m.late == nil || len(i.used) > 0 || tableOf(t, root, "sdb") != nil {
+		t.Errorf("the disk was made anew while the one for mail was missing: %v", i.used)
 	}
 }
 

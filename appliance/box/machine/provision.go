@@ -137,7 +137,7 @@ func (m *Manager) take(ctx context.Context, source string, raw []byte) error {
 	if mailDisk == nil {
 		return handOver()
 	}
-	if !m.noStore() {
+	if !m.noStore(ctx) {
 		m.late = func(ctx context.Context) { m.diskLater(ctx, source, &p.Box, mailDisk, handOver) }
 		return nil
 	}
