@@ -111,7 +111,7 @@ func (s *System) emptyMailDisk(ctx context.Context, r *disk.Record, disks []disk
 	if err == nil {
 		reset.Discard(dataPath)
 	}
-	if err = errors.Join(err, m.Leave()); err == nil {
+	if err = errors.Join(err, s.leaveData(m)); err == nil {
 		err = disk.RemoveRecord(statePath)
 	}
 	if err != nil {
