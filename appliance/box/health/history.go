@@ -71,9 +71,8 @@ func OpenHistory(dir string) (*History, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	if err := keepNewest(dir, maxSeries); err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
+	// On a volume that cannot be written to they stay: the watching goes on.
+	_ = keepNewest(dir, maxSeries)
 	return &History{dir: dir, series: map[string]*series{}}, nil
 }
 

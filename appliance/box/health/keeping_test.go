@@ -110,6 +110,19 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
+// What cannot be removed, as on a volume that became read-only, is no reason not to watch.
+func TestHistoryThatCannotBeCut(t *testing.T) {
+	dir := t.TempDir()
+	for i := range maxSeries + 1 {
+		if err := os.MkdirAll(filepath.Join(dir, fmt.Sprint(i), "full"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := OpenHistory(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDaysToFull(t *testing.T) {
 	line := func(n int, from, perHour float64) (p []healthapi.Point) {
 		begin := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
