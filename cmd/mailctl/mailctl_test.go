@@ -127,6 +127,7 @@ func TestCommands(t *testing.T) {
 		{"settings undelete_days=30", "", 0, "", ""},
 		{"settings", "", 0, "undelete_days               30", ""},
 		{"settings undelete_days=month", "", 1, "", "must be a number"},
+		{"settings nonsense=1", "", 2, "", "max_message_size, undelete_days"},
 		{"settings undelete_days=1000", "", 1, "", "between 0 and 365"},
 		{"settings nonsense=1", "", 2, "", "nonsense"},
 		{"settings allow_plaintext_login=perhaps", "", 1, "", "true or false"},

@@ -203,7 +203,7 @@ func change(words []string) (ch mailapi.SettingsChange, err error) {
 			octets := int64(n)
 			ch.MaxMessageSize = &octets
 		default:
-			return ch, wrong("there is no setting %q; there are hostname, timezone, smart_host, smart_host_user, smart_host_password, smart_host_any_certificate, allow_plaintext_login, max_message_size", name)
+			return ch, wrong("there is no setting %q; there are hostname, timezone, smart_host, smart_host_user, smart_host_password, smart_host_any_certificate, allow_plaintext_login, max_message_size, undelete_days", name)
 		}
 	}
 	return ch, nil
