@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/smtp"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -316,7 +317,7 @@ func message(host, from, to string, now time.Time, subject, body string) string 
 }
 
 // webhook posts the changes as JSON.
-func webhook(ctx context.Context, url, host string, changes []Change) error {
+func webhook(ctx context.Context, address, host string, changes []Change) error {
 	type change struct {
 		healthapi.State
 		Was healthapi.Level `json:"was"`
@@ -336,14 +337,20 @@ func webhook(ctx context.Context, url, host string, changes []Change) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, webhookTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		// Its words hold the address, which is the password of a chat service: not
+		// for the log, which is sent about.
+		var call *url.Error
+		if errors.As(err, &call) {
+			err = call.Err
+		}
+		return fmt.Errorf("webhook: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {

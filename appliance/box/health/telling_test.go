@@ -165,3 +165,17 @@ func TestWeekly(t *testing.T) {
 		t.Errorf("%s\n%s", subject, body)
 	}
 }
+
+// Who knows the address of a webhook can write there: it is in no log.
+func TestWebhookIsNotTold(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	err = webhook(t.Context(), "http://"+address+"/hook/s3cret", "mail.example.org", []Change{{State: healthapi.State{ID: "fan"}}})
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v", err)
+	}
+}
