@@ -580,6 +580,50 @@ func TestMetricsOnRequest(t *testing.T) {
 	<-done
 }
 
+// Who holds connections open takes no more than a few of a process that has better to do.
+func TestMetricsAreNotForCrowds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	m := monitor(t, Config{MetricsAddress: address})
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { defer close(done); _ = m.listenForMetrics(ctx) }()
+	defer func() { cancel(); <-done }()
+	ask := func(within time.Duration) error {
+		r, err := (&http.Client{Timeout: within}).Get("http://" + address + "/metrics")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ask(time.Second) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("no metrics")
+		}
+	}
+	var crowd []net.Conn
+	for range metricsOpen {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crowd = append(crowd, c)
+	}
+	if ask(200*time.Millisecond) == nil {
+		t.Error("one more was answered")
+	}
+	for _, c := range crowd {
+		c.Close()
+	}
+	if err := ask(5 * time.Second); err != nil {
+		t.Errorf("when they are gone: %v", err)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "settings.json")
 	if s, err := loadSettings(path); err != nil || s != (healthapi.Settings{}) {

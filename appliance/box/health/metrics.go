@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"pillarbox/appliance/api/healthapi"
 )
 
@@ -22,6 +24,9 @@ const (
 	// who asks is a program on the same network.
 	metricsTimeout = 10 * time.Second
 	metricsHeader  = 8 << 10
+
+	// metricsOpen is how many may ask at once; more wait until others are done.
+	metricsOpen = 16
 )
 
 // Metrics answers with the status as Prometheus reads it.
@@ -75,7 +80,7 @@ func (m *Monitor) listenForMetrics(ctx context.Context) error {
 	srv.SetKeepAlivesEnabled(false)
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(netutil.LimitListener(l, metricsOpen)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
