@@ -104,6 +104,7 @@ func testTLS(t *testing.T) {
 	}
 	c.(*tls.Conn).NetConn().Close()
 	client.NetConn().Close()
+	synctest.Wait() // the silent client's connection ends by itself
 	if n := g.Open(); n != 0 {
 		t.Errorf("open: %d, want 0", n)
 	}

@@ -31,6 +31,10 @@ type keeper struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+
+	// working is held while things are cleared away: who has taken a list of them
+	// is done with it before somebody else finds nothing to do.
+	working sync.Mutex
 }
 
 func (k *keeper) start(s *Store) {
@@ -61,24 +65,16 @@ func (k *keeper) run() {
 	old := time.NewTicker(sweepOldEvery)
 	defer old.Stop()
 	for {
-		if err := k.s.sweepGone(k.ctx); err != nil {
-			k.report("what was removed", err)
-		}
-		if err := k.s.spaceKeeper(k.ctx); err != nil {
-			k.report("space", err)
-		}
+		k.work("what was removed", k.s.sweepGone)
+		k.work("space", k.s.spaceKeeper)
 		select {
 		case <-k.ctx.Done():
 			return
 		case <-tick.C:
 		case <-old.C:
-			if err := k.s.sweepOld(k.ctx); err != nil {
-				k.report("what has become old", err)
-			}
+			k.work("what has become old", k.s.sweepOld)
 			if k.s.night() {
-				if err := k.s.sweepThreads(k.ctx); err != nil {
-					k.report("conversations", err)
-				}
+				k.work("conversations", k.s.sweepThreads)
 			}
 		case <-k.wake:
 			select {
@@ -90,8 +86,12 @@ func (k *keeper) run() {
 	}
 }
 
-func (k *keeper) report(what string, err error) {
-	if k.ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrNoSpace) {
+// work does some of the keeper's work and reports what goes wrong.
+func (k *keeper) work(what string, do func(context.Context) error) {
+	k.working.Lock()
+	defer k.working.Unlock()
+	err := do(k.ctx)
+	if err != nil && k.ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrNoSpace) {
 		k.s.log.Error("clearing away: "+what, "error", err)
 	}
 }

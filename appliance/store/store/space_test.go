@@ -171,6 +171,7 @@ func TestReserve(t *testing.T) {
 	disk.free.Store(50 << 30)
 	parent := t.TempDir()
 	s := openDir(t, filepath.Join(parent, "store"), Options{Statfs: disk.statfs, MinFree: 8 << 30, Reserve: 1 << 20})
+	s.keeper.stop() // this test does its work
 	path := filepath.Join(parent, "reserve")
 	there := func() bool {
 		st, err := os.Stat(path)
@@ -213,6 +214,7 @@ func TestSmallDisk(t *testing.T) {
 	ctx := context.Background()
 	clock := newClock(time.Now())
 	s := openDir(t, filepath.Join(dir, "store"), Options{MinFree: 64 << 20, Reserve: 8 << 20, Now: clock.now})
+	s.keeper.stop() // this test does its work
 	defer closeChecked(t, s)
 	acct := newAccount(t, s)
 	noise, source := make([]byte, 1<<20), rand.NewChaCha8([32]byte{}) // does not compress
@@ -349,6 +351,7 @@ func TestReclaimKeepsEverything(t *testing.T) {
 func TestNight(t *testing.T) {
 	clock := newClock(time.Date(2026, 7, 1, 1, 30, 0, 0, time.UTC))
 	s := open(t, Options{Now: clock.now})
+	s.keeper.stop() // this test does its work
 	there := func(hours int) *time.Location { return time.FixedZone("there", hours*3600) }
 	if s.SetZone(there(2)); !s.night() {
 		t.Error("half past three is not in the night")

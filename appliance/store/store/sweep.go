@@ -12,6 +12,8 @@ import (
 // Sweep does all of the keeper's clearing away once, to the end. It runs by
 // itself; tests and mailctl call it to have it done now.
 func (s *Store) Sweep(ctx context.Context) error {
+	s.keeper.working.Lock()
+	defer s.keeper.working.Unlock()
 	return inOrder(ctx, s.sweepOld, s.sweepGone, s.sweepThreads)
 }
 
