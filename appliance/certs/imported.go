@@ -124,19 +124,28 @@ func parseChain(certificate, key []byte) (*tls.Certificate, error) {
 		return nil, badKey("is not that of the certificate")
 	}
 	out := &tls.Certificate{PrivateKey: signer, Leaf: all[at]}
-	last := all[at]
-	out.Certificate = append(out.Certificate, last.Raw)
-	all = slices.Delete(all, at, at+1)
-	for len(all) > 0 { // each signed by the next (RFC 8446 section 4.4.2)
-		at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return last.CheckSignatureFrom(c) == nil })
-		if at < 0 {
-			return nil, badCertificate("comes with another, %q, that did not sign it", all[0].Subject.CommonName)
-		}
-		last = all[at]
-		out.Certificate = append(out.Certificate, last.Raw)
-		all = slices.Delete(all, at, at+1)
+	chain, left := inLine(out.Leaf, slices.Delete(all, at, at+1))
+	if len(left) > 0 {
+		return nil, badCertificate("comes with another, %q, that did not sign it", left[0].Subject.CommonName)
 	}
+	out.Certificate = chain
 	return out, nil
+}
+
+// inLine puts others behind leaf, each having signed the one before it (RFC 8446
+// section 4.4.2). What is left has not.
+func inLine(leaf *x509.Certificate, others []*x509.Certificate) (chain [][]byte, left []*x509.Certificate) {
+	chain = append(chain, leaf.Raw)
+	for last := leaf; len(others) > 0; {
+		at := slices.IndexFunc(others, func(c *x509.Certificate) bool { return last.CheckSignatureFrom(c) == nil })
+		if at < 0 {
+			break
+		}
+		last = others[at]
+		chain = append(chain, last.Raw)
+		others = slices.Delete(others, at, at+1)
+	}
+	return chain, others
 }
 
 // parseCertificates reads the certificates among what is in PEM, each once.

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -212,5 +213,29 @@ func TestImportedEnds(t *testing.T) {
 		if _, err := handshake(t, m, c.host, b.now, nil); (err == nil) != (c.problem != "") {
 			t.Errorf("after %v, %s: %v", c.after, c.host, err)
 		}
+	}
+}
+
+// What an authority sends along that vouches for nothing is left out, or what is
+// kept could not be read again.
+func TestChainIsKeptAsItCanBeRead(t *testing.T) {
+	root := newIssuer(t, "root", nil)
+	middle := newIssuer(t, "middle", root)
+	stranger := newIssuer(t, "stranger", nil)
+	key, _, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := middle.sign(&x509.Certificate{DNSNames: []string{"mail.example.org"}}, key)
+	chain, left := inLine(leaf, []*x509.Certificate{stranger.cert, root.cert, middle.cert})
+	if len(chain) != 3 || len(left) != 1 || !left[0].Equal(stranger.cert) {
+		t.Fatalf("%d in line, %d left", len(chain), len(left))
+	}
+	data, err := encodeChain(&tls.Certificate{Certificate: chain, PrivateKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := parseStored(data); err != nil || len(c.Certificate) != 3 || !c.Leaf.Equal(leaf) {
+		t.Errorf("read again: %v", err)
 	}
 }

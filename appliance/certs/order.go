@@ -231,10 +231,22 @@ func (m *Manager) obtain(ctx context.Context, c Choice, account, key crypto.Sign
 	if err != nil {
 		return nil, err
 	}
-	out := &tls.Certificate{Certificate: chain, PrivateKey: key}
-	if out.Leaf, err = x509.ParseCertificate(chain[0]); err != nil {
-		return nil, badCertificate("is damaged: %v", err)
+	out := &tls.Certificate{PrivateKey: key}
+	var others []*x509.Certificate
+	for i, der := range chain {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, badCertificate("is damaged: %v", err)
+		}
+		if i == 0 {
+			out.Leaf = one
+		} else {
+			others = append(others, one)
+		}
 	}
+	// What an authority adds that vouches for nothing here is not kept: it would
+	// be taken for damage when the box starts again.
+	out.Certificate, _ = inLine(out.Leaf, others)
 	now, sure := m.now()
 	if now.Before(out.Leaf.NotBefore) {
 		now = out.Leaf.NotBefore // this clock is behind, which is no fault of the certificate
