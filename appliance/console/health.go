@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"strings"
 
@@ -73,7 +72,7 @@ func (m *model) healthState(st healthapi.State) *list {
 }
 
 const (
-	graphWidth  = 72
+	graphWidth  = 66
 	graphHeight = 12
 )
 
@@ -88,14 +87,14 @@ func (m *model) graph(r healthapi.Reading) *text {
 				return nil, err
 			}
 			lines = append(lines, span.title)
-			lines = append(append(lines, plot(points)...), "")
+			lines = append(append(lines, plot(r.Kind, points)...), "")
 		}
 		return lines, nil
 	}}
 }
 
 // plot draws the means of points as columns, in ASCII: the oldest at the left.
-func plot(points []healthapi.Point) []string {
+func plot(kind string, points []healthapi.Point) []string {
 	if len(points) == 0 {
 		return []string{"-"}
 	}
@@ -126,7 +125,7 @@ func plot(points []healthapi.Point) []string {
 		}
 		lines[row] = strings.TrimRight(b.String(), " ")
 	}
-	lines[0] = fit(lines[0], graphWidth) + fmt.Sprintf(" %.4g", high)
-	lines[graphHeight-1] = fit(lines[graphHeight-1], graphWidth) + fmt.Sprintf(" %.4g", low)
+	lines[0] = fit(lines[0], graphWidth) + " " + healthapi.Format(kind, high)
+	lines[graphHeight-1] = fit(lines[graphHeight-1], graphWidth) + " " + healthapi.Format(kind, low)
 	return lines
 }
