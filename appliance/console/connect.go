@@ -80,6 +80,7 @@ func addressRecord(T func(string, ...any) string, host, prefix string) (record, 
 	p, err := netip.ParsePrefix(prefix)
 	ip := p.Addr()
 	shared := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+	siteLocal := netip.MustParsePrefix("fec0::/10")  // RFC 3879
 	switch {
 	case err != nil || ip.IsLinkLocalUnicast() || ip.IsLoopback():
 		return record{}, false
@@ -87,7 +88,7 @@ func addressRecord(T func(string, ...any) string, host, prefix string) (record, 
 		return record{host, "A", T("(your public address; here %s)", ip)}, true
 	case ip.Is4():
 		return record{host, "A", ip.String()}, true
-	case ip.IsPrivate():
+	case ip.IsPrivate() || siteLocal.Contains(ip):
 		return record{}, false
 	}
 	return record{host, "AAAA", ip.String()}, true
