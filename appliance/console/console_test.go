@@ -174,6 +174,27 @@ func freshBox() *fake {
 		Links: []Link{{Name: "enp0s3", Up: true, Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, Gateway: "10.0.2.2", DNS: []string{"10.0.2.3"}}}}}
 }
 
+// People mistype, go back, and write more than they are asked for.
+func TestAnswersAreSetRight(t *testing.T) {
+	d := newDrive(t, freshBox())
+	d.keys("qqq", "enter", "enter", "exmaple.org", "enter")
+	d.wants("mail.exmaple.org")
+	d.keys("shift+tab")
+	for range len("exmaple.org") {
+		d.keys("backspace")
+	}
+	d.keys("example.org", "enter")
+	d.wants("mail.example.org")
+	d.keys("enter", "a long password", "enter", "a lnog password", "enter")
+	d.wants("The two passwords differ.")
+	d.keys("a long password", "enter", "ann@example.org", "enter", "enter", "ann's words", "enter", "ann's words", "enter")
+	d.keys("qqq", "enter", "qqq", "enter")
+	if a := d.m.wizard.answers(); a.Hostname != "mail.example.org" || a.Mailbox != "ann@example.org" || a.SmartHost != "" || a.PublicCertificate {
+		t.Errorf("the answers are %+v", a)
+	}
+	d.wants("Time zone (8/9)")
+}
+
 func TestFirstBoot(t *testing.T) {
 	f := freshBox()
 	d := newDrive(t, f)

@@ -15,6 +15,7 @@ type field struct {
 	label  string
 	help   string
 	secret bool
+	again  bool // a secret typed for the second time
 	// options, where set, are what may be chosen; typing narrows them.
 	options []string
 	// check refuses a value with a sentence; it is asked when the person goes on.
@@ -23,9 +24,17 @@ type field struct {
 	// it is neither shown nor asked.
 	needless func() bool
 
+	// domain is what an address is proposed to end in, such as @example.org.
+	domain string
+	// proposal is what the console wrote, to be replaced with what it follows.
+	proposal string
+
 	input textinput.Model
 	err   string
 	pick  int // among the options that match
+	// anew has the next letter begin the answer again: nobody sees what is wrong
+	// with stars.
+	anew bool
 }
 
 const (
@@ -53,6 +62,14 @@ func (f *field) set(value string) {
 	}
 }
 
+// proposeDomain has an address end in a domain, with the place for the name
+// before it.
+func (f *field) proposeDomain(domain string) {
+	f.domain = "@" + domain
+	f.set(f.domain)
+	f.input.CursorStart()
+}
+
 // choose picks one of the options, with all of them to see.
 func (f *field) choose(option string) {
 	f.input.SetValue("")
@@ -70,7 +87,11 @@ func (f *field) value() string {
 	if f.secret {
 		return f.input.Value() // spaces may be part of a password
 	}
-	return strings.TrimSpace(f.input.Value())
+	v := strings.TrimSpace(f.input.Value())
+	if d := f.domain; d != "" && strings.HasSuffix(v, d+d) {
+		return strings.TrimSuffix(v, d) // the whole address, before the domain that stood there
+	}
+	return v
 }
 
 // matching are the options that hold what was typed, those that begin with it first.
@@ -97,6 +118,7 @@ func (f *field) valid() bool {
 	if f.check != nil && !f.hidden() {
 		if err := f.check(f.value()); err != nil {
 			f.err = err.Error()
+			f.anew = f.again
 		}
 	}
 	return f.err == ""
@@ -116,7 +138,15 @@ func (f *field) update(msg tea.KeyPressMsg) bool {
 		}
 	}
 	before := f.input.Value()
+	if f.anew && msg.Text != "" {
+		f.input.SetValue("")
+	}
+	f.anew = false
 	f.input, _ = f.input.Update(msg)
+	if f.options != nil && len(f.options) <= optionsSeen && len(f.matching()) == 0 {
+		f.input.SetValue(before) // all that can be chosen is on the screen
+		return true
+	}
 	if f.input.Value() != before {
 		f.pick, f.err = 0, ""
 	}

@@ -175,6 +175,9 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return m, nil
 	}
+	if k, ok := msg.(tea.KeyPressMsg); ok && k.String() == "ctrl+l" { // the screen is another one, or was disturbed
+		return m, tea.ClearScreen
+	}
 	if m.wizard != nil {
 		cmd := tea.Batch(m.wizard.update(msg), m.watchTests())
 		m.speak(m.wizard.language())

@@ -77,7 +77,7 @@ func (n *netTest) lines(t theme, c *Catalogue, width int) []string {
 		boxapi.TestLink:    T("No cable carries a signal. Plug one into the box and into the router or the switch."),
 		boxapi.TestAddress: T("The router gave no address. See that its DHCP is on, or go on and set a fixed address in the menu later."),
 		boxapi.TestGateway: T("The router does not answer. See that it is on, and restart it."),
-		boxapi.TestDNS:     T("No name server answers. Look whether the line to the Internet is up; others can be set in the menu later."),
+		boxapi.TestDNS:     T("Names cannot be looked up. See whether the line to the Internet is up; other name servers can be set in the menu later."),
 		boxapi.TestTime:    T("No time server answers: the line may keep NTP (UDP port 123) shut. Without the right time certificates fail."),
 		boxapi.TestPort25:  T("The line keeps port 25 shut. Ask its provider to open it, or send by a smart host."),
 	}

@@ -18,7 +18,7 @@ func (m *model) mailboxes() *list {
 		title: T("Mailboxes and passwords"),
 		load: func(ctx context.Context) ([]item, error) {
 			users, err := m.mail.Users(ctx)
-			items := []item{{"+ " + T("Add a mailbox"), "", m.openAddMailbox}}
+			items := []item{{"+ " + T("Add a mailbox"), "", func() tea.Cmd { return m.openAddMailbox(users) }}}
 			for _, u := range users {
 				detail := m.c.Plural(u.Messages, "%d message", "%d messages") + ", " + octets(u.Used)
 				if u.Quota > 0 {
@@ -132,7 +132,9 @@ func (m *model) openRemove(u mailapi.User) {
 	})
 }
 
-func (m *model) openAddMailbox() tea.Cmd {
+// openAddMailbox proposes an address in the domain of the people there are, where
+// that is one.
+func (m *model) openAddMailbox(users []mailapi.User) tea.Cmd {
 	T := m.c.T
 	address := newField(field{
 		id: "address", label: T("Address"),
@@ -143,6 +145,16 @@ func (m *model) openAddMailbox() tea.Cmd {
 			return nil
 		},
 	}, "")
+	domains := map[string]bool{}
+	for _, u := range users {
+		_, d, _ := strings.Cut(u.Address, "@")
+		domains[d] = true
+	}
+	if len(domains) == 1 {
+		for d := range domains {
+			address.proposeDomain(d)
+		}
+	}
 	name := newField(field{id: "name", label: T("Name of the person")}, "")
 	word, again := m.newPassword(T("Password of this mailbox"), address.value)
 	m.openForm(&form{
@@ -160,6 +172,6 @@ func (m *model) openAddMailbox() tea.Cmd {
 func (m *model) newPassword(label string, login func() string) (word, again *field) {
 	T := m.c.T
 	word = newField(field{id: "password", label: label, secret: true, help: T("At least 8 characters."), check: strong(m.c, login)}, "")
-	again = newField(field{id: "again", label: T("The same password again"), secret: true, check: same(m.c, word)}, "")
+	again = newField(field{id: "again", label: T("The same password again"), secret: true, again: true, check: same(m.c, word)}, "")
 	return word, again
 }

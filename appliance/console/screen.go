@@ -5,6 +5,8 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
@@ -267,12 +269,20 @@ func (f *form) refuse(m *model, err error) {
 	name, message := refusedField(err)
 	for i, q := range f.fields {
 		if q.id == name {
-			q.err = m.c.Report(m.c.Refusal(message))
+			q.err, q.anew = m.c.Report(m.c.Refusal(message)), q.secret
 			f.focusOn(i)
 			return
 		}
 	}
-	f.err = m.c.Report(m.c.Refusal(message))
+	if r, _ := utf8.DecodeRuneInString(message); unicode.IsLower(r) { // not a sentence
+		f.err = m.c.T("That did not work: %s", m.c.Report(message))
+	} else {
+		f.err = m.c.Report(m.c.T(message))
+	}
+	if len(f.fields) == 1 && f.fields[0].secret {
+		f.fields[0].anew = true
+		f.focusOn(0)
+	}
 }
 
 func (f *form) view(m *model, width, height int) (string, []string, string) {

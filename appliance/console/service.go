@@ -145,7 +145,7 @@ func (m *model) openCheck() tea.Cmd {
 				t.lines = []string{T("That did not work: %s", err)}
 				return nil
 			}
-			t.lines = []string{T("%d mailboxes with %d messages were checked.", report.Mailboxes, report.Messages), ""}
+			t.lines = []string{T("%d folders with %d messages were checked.", report.Mailboxes, report.Messages), ""}
 			if len(report.Problems) == 0 {
 				t.lines = append(t.lines, T("All is in order."))
 			}

@@ -115,7 +115,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		check: strong(c, func() string { return config.AdminLogin }),
 	}, "")
 	adminAgain := newField(field{
-		id: "admin_password_again", label: T("The same password again"), secret: true,
+		id: "admin_password_again", label: T("The same password again"), secret: true, again: true,
 		check: same(c, admin),
 	}, "")
 	mailbox := newField(field{
@@ -141,7 +141,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		check: strong(c, func() string { return mailbox.value() }),
 	}, "")
 	passwordAgain := newField(field{
-		id: "mailbox_password_again", label: T("The same password again"), secret: true,
+		id: "mailbox_password_again", label: T("The same password again"), secret: true, again: true,
 		check: same(c, mailboxPassword),
 	}, "")
 	zone := newField(field{
@@ -161,9 +161,8 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		}},
 		{title: T("Names"), fields: []*field{domain, hostname},
 			leave: func() {
-				if mailbox.value() == "" {
-					mailbox.set("@" + strings.ToLower(domain.value()))
-					mailbox.input.CursorStart()
+				if v := mailbox.value(); v == "" || v[0] == '@' {
+					mailbox.proposeDomain(strings.ToLower(domain.value()))
 				}
 			}},
 		{title: T("Administrator"), fields: []*field{admin, adminAgain}},
@@ -177,8 +176,9 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		if err := checked(c, config.DomainName)(v); err != nil {
 			return err
 		}
-		if hostname.value() == "" {
-			hostname.set("mail." + strings.ToLower(v))
+		if proposal := "mail." + strings.ToLower(v); hostname.value() == "" || hostname.value() == hostname.proposal {
+			hostname.proposal = proposal
+			hostname.set(proposal)
 		}
 		return nil
 	}
@@ -198,7 +198,7 @@ func (w *wizard) speak(c *Catalogue, zones []string, box func() found) *wizard {
 				continue // goes with the language until the person says otherwise
 			}
 			f2.input.SetValue(f.input.Value())
-			f2.pick = f.pick
+			f2.pick, f2.proposal, f2.domain = f.pick, f.proposal, f.domain
 		}
 	}
 	n.focusOn(w.at, w.focus)

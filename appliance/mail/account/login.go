@@ -232,9 +232,9 @@ func loginError(err error) error {
 	var throttled *ThrottledError
 	switch {
 	case errors.As(err, &throttled):
-		return wire.Unavailable("too many wrong passwords, wait %v", max(time.Second, throttled.Wait.Round(time.Second)))
+		return wire.Unavailable("Too many wrong passwords: wait %v.", max(time.Second, throttled.Wait.Round(time.Second)))
 	case errors.Is(err, ErrBusy):
-		return wire.Unavailable("too many logins at once, try again")
+		return wire.Unavailable("Too many logins at once: try again.")
 	case errors.Is(err, ErrBadCredentials):
 		return &wire.Error{Code: wire.CodeDenied, Field: "password", Message: "is wrong"}
 	}

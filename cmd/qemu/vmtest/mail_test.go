@@ -248,7 +248,7 @@ func (b *box) storeInOrder() {
 	b.t.Helper()
 	b.openMenu()
 	b.choose("Check the mail store")
-	found := b.shows(bootLimit, `(\d+) mailboxes with (\d+) messages were checked`)
+	found := b.shows(bootLimit, `(\d+) folders with (\d+) messages were checked`)
 	b.shows(clientLimit, `All is in order\.`)
 	b.t.Logf("check: %s", found[0])
 }
