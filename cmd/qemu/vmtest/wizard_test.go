@@ -5,6 +5,7 @@ package vmtest
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWizard sets a box up over the serial line, as a person types, mistakes
@@ -16,6 +17,7 @@ func TestWizard(t *testing.T) {
 		admin    = "the box opens to this"
 	)
 	b := start(t, raw(newDisk(t, "")))
+	began := time.Now()
 	b.shows(bootLimit, `Welcome \(1/9\)`)
 	b.typed("\r")
 	b.shows(clientLimit, `Network \(2/9\)`)
@@ -52,6 +54,7 @@ func TestWizard(t *testing.T) {
 	b.shows(clientLimit, `_imaps\._tcp\.example\.net`)
 	b.typed("\r")
 	b.shows(clientLimit, `Scan QR code`)
+	t.Logf("a mailbox ready for a phone %.1f minutes after power-on; the last page:\n%s", time.Since(began).Minutes(), b.Serial.Screen())
 	b.typed("\r")
 	b.shows(clientLimit, `Mail is served\.`)
 
