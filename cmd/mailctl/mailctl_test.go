@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -245,4 +246,20 @@ func TestTransfers(t *testing.T) {
 	do(2, "no time", "", "undelete", "ann@example.org", "--since", "yesterday-ish")
 	do(0, "in the background", "", "reindex", "ann@example.org")
 	do(1, "mailctl health", "", "health")
+}
+
+// The screen of the box has 80 columns.
+func TestHelpFitsOnTheScreen(t *testing.T) {
+	var b strings.Builder
+	usage(flag.NewFlagSet("mailctl", flag.ContinueOnError), &b)
+	for line := range strings.Lines(b.String()) {
+		if len(line) > 80 {
+			t.Errorf("too long: %q", line)
+		}
+	}
+	for _, c := range commands() {
+		if !strings.Contains(b.String(), "\n  "+c.name+" ") {
+			t.Errorf("%s is missing", c.name)
+		}
+	}
 }

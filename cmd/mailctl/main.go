@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -12,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -180,11 +180,13 @@ func mainCode() int {
 	initSocket := fs.String("init", initapi.Socket, "`socket` of init")
 	fs.BoolVar(&c.json, "json", false, "print JSON")
 	showVersion := fs.Bool("version", false, "print the version and exit")
-	fs.Usage = func() { usage(fs) }
+	fs.Usage = func() {} // it would hide what is wrong with the options
 	switch err := fs.Parse(os.Args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
+		showHelp(fs)
 		return exitOK
 	case err != nil:
+		fmt.Fprintln(os.Stderr, "see mailctl --help")
 		return exitUsage
 	}
 	if *showVersion {
@@ -207,7 +209,7 @@ func mainCode() int {
 	case len(args) > 1:
 		return c.run(ctx, append(args[1:], "--help"))
 	}
-	fs.Usage()
+	showHelp(fs)
 	return exitOK
 }
 
@@ -253,17 +255,54 @@ func (c *ctl) showUsage(of string) {
 	}
 }
 
-func usage(fs *flag.FlagSet) {
-	w := fs.Output()
-	fmt.Fprint(w, "Usage: mailctl [options] COMMAND ...\n\nCommands:\n")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range commands() {
-		fmt.Fprintf(t, "  %s %s\t%s\n", c.name, c.args, c.help)
+// showHelp writes the help to standard output; on a terminal a screen at a time,
+// as that of the box cannot be scrolled back.
+func showHelp(fs *flag.FlagSet) {
+	var b strings.Builder
+	usage(fs, &b)
+	_, rows, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil || !term.IsTerminal(int(os.Stdin.Fd())) {
+		fmt.Print(b.String())
+		return
 	}
-	_ = t.Flush() // a terminal that is gone reads no help
+	rows = max(cmp.Or(rows, 24)-1, 2)
+	keys := bufio.NewReader(os.Stdin)
+	lines := strings.SplitAfter(b.String(), "\n")
+	for len(lines) > rows {
+		fmt.Print(strings.Join(lines[:rows], ""), "Enter: more   q, Enter: no more ")
+		answer, err := keys.ReadString('\n')
+		if err != nil || strings.TrimSpace(answer) != "" {
+			return
+		}
+		lines = lines[rows:]
+	}
+	fmt.Print(strings.Join(lines, ""))
+}
+
+// usage writes the help to w, for a terminal of 80 columns: the box's own is one.
+func usage(fs *flag.FlagSet, w io.Writer) {
+	const column, width = 30, 80
+	fmt.Fprint(w, "Usage: mailctl [options] COMMAND ...\n\nCommands:\n")
+	for _, c := range commands() {
+		line, indent := "  "+c.name+" "+c.args, column-1
+		if len(line) > column-2 {
+			fmt.Fprintln(w, line)
+			line, indent = "", 5
+		}
+		line += strings.Repeat(" ", indent-len(line))
+		for _, word := range strings.Fields(c.help) {
+			if len(line)+1+len(word) >= width {
+				fmt.Fprintln(w, line)
+				line = strings.Repeat(" ", indent)
+			}
+			line += " " + word
+		}
+		fmt.Fprintln(w, line)
+	}
 	fmt.Fprint(w, "\nmailctl COMMAND --help tells more of each.\n\nOptions:\n")
+	fs.SetOutput(w)
 	fs.PrintDefaults()
-	fmt.Fprint(w, "\nPasswords are asked for on a terminal, else read from standard input, one a line.\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 check found problems.\n")
+	fmt.Fprint(w, "\nPasswords are asked for on a terminal, else read from standard input, one a\nline.\nExit codes: 0 done, 1 failed, 2 wrong command line, 3 check found problems.\n")
 }
 
 // flags parses the options of a command; they may stand behind its words, of
