@@ -115,6 +115,9 @@ func (f *field) matching() []string {
 // valid asks the check and keeps its sentence for the page to show.
 func (f *field) valid() bool {
 	f.err = ""
+	if f.domain != "" {
+		f.input.SetValue(f.value())
+	}
 	if f.check != nil && !f.hidden() {
 		if err := f.check(f.value()); err != nil {
 			f.err = err.Error()
