@@ -174,6 +174,17 @@ func freshBox() *fake {
 		Links: []Link{{Name: "enp0s3", Up: true, Addresses: []string{"10.0.2.15/24", "fe80::1/64"}, Gateway: "10.0.2.2", DNS: []string{"10.0.2.3"}}}}}
 }
 
+// Whoever passes by the time zone has that of the language.
+func TestTimeZoneIsProposed(t *testing.T) {
+	d := newDrive(t, freshBox())
+	for _, want := range []string{"UTC", "Europe/Berlin", "Europe/Paris"} {
+		if got := d.m.wizard.answers().TimeZone; got != want {
+			t.Errorf("%s is proposed, want %s", got, want)
+		}
+		d.keys("down")
+	}
+}
+
 // People mistype, go back, and write more than they are asked for.
 func TestAnswersAreSetRight(t *testing.T) {
 	d := newDrive(t, freshBox())

@@ -149,6 +149,8 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 		help:  T("Type a part of a city's name, then choose with the arrow keys."),
 		check: checked(c, config.Timezone),
 	}, "")
+	zone.proposal = usualZone(c.code)
+	zone.choose(zone.proposal)
 	w.pages = []*page{
 		{title: T("Welcome"), intro: T("A few questions and this box carries your mail. Nothing is changed before you confirm at the end."),
 			facts: func() []string { return wizardProblems(t, w.c, box().state) }, fields: []*field{language, keyboard}},
@@ -194,15 +196,32 @@ func (w *wizard) speak(c *Catalogue, zones []string, box func() found) *wizard {
 	for i, p := range w.pages {
 		for j, f := range p.fields {
 			f2 := n.pages[i].fields[j]
-			if f.id == "keyboard" && proposed {
+			if f.id == "keyboard" && proposed || f.id == "timezone" && f.value() == f.proposal {
 				continue // goes with the language until the person says otherwise
 			}
 			f2.input.SetValue(f.input.Value())
-			f2.pick, f2.proposal, f2.domain = f.pick, f.proposal, f.domain
+			f2.pick, f2.domain = f.pick, f.domain
+			if f.id == "hostname" {
+				f2.proposal = f.proposal
+			}
 		}
 	}
 	n.focusOn(w.at, w.focus)
 	return n
+}
+
+// usualZone is the time zone proposed to who speaks a language; in English one
+// that belongs to no place rather than to the first of the alphabet.
+func usualZone(language string) string {
+	switch language {
+	case "de":
+		return "Europe/Berlin"
+	case "fr":
+		return "Europe/Paris"
+	case "es":
+		return "Europe/Madrid"
+	}
+	return "UTC"
 }
 
 // language is the one chosen on the first page.
