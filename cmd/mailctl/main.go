@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -266,17 +265,29 @@ func showHelp(fs *flag.FlagSet) {
 		return
 	}
 	rows = max(cmp.Or(rows, 24)-1, 2)
-	keys := bufio.NewReader(os.Stdin)
 	lines := strings.SplitAfter(b.String(), "\n")
 	for len(lines) > rows {
-		fmt.Print(strings.Join(lines[:rows], ""), "Enter: more   q, Enter: no more ")
-		answer, err := keys.ReadString('\n')
-		if err != nil || strings.TrimSpace(answer) != "" {
+		fmt.Print(strings.Join(lines[:rows], ""), "Space: more   Q: no more ")
+		more := keyForMore()
+		fmt.Print("\r                         \r")
+		if !more {
 			return
 		}
 		lines = lines[rows:]
 	}
 	fmt.Print(strings.Join(lines, ""))
+}
+
+// keyForMore waits for one key, whatever mode a shell left the terminal in.
+func keyForMore() bool {
+	mode, err := term.MakeRaw(int(os.Stdin.Fd()))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = term.Restore(int(os.Stdin.Fd()), mode) }()
+	var key [8]byte // the arrow keys send several
+	n, err := os.Stdin.Read(key[:])
+	return err == nil && n > 0 && !strings.ContainsRune("qQ\x03\x04\x1b", rune(key[n-1]))
 }
 
 // usage writes the help to w, for a terminal of 80 columns: the box's own is one.
