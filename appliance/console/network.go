@@ -21,9 +21,8 @@ func (m *model) networkMenu() *list {
 	}}
 }
 
-// openServers asks for what cuts nobody off when it is wrong, and so is kept at
-// once.
-func (m *model) openServers() tea.Cmd {
+// openSettings opens a form about the box's settings as they are now.
+func (m *model) openSettings(of func(boxapi.Settings) *form) tea.Cmd {
 	return m.ask(func(ctx context.Context) then {
 		s, err := m.box.Settings(ctx)
 		return func() tea.Cmd {
@@ -31,10 +30,16 @@ func (m *model) openServers() tea.Cmd {
 				m.notice = m.c.T("That did not work: %s", err)
 				return nil
 			}
-			m.openForm(m.servers(*s))
+			m.openForm(of(*s))
 			return nil
 		}
 	})
+}
+
+// openServers asks for what cuts nobody off when it is wrong, and so is kept at
+// once.
+func (m *model) openServers() tea.Cmd {
+	return m.openSettings(m.servers)
 }
 
 func (m *model) servers(s boxapi.Settings) *form {
@@ -62,17 +67,7 @@ func (m *model) servers(s boxapi.Settings) *form {
 
 // openNetwork asks how the box gets its addresses.
 func (m *model) openNetwork() tea.Cmd {
-	return m.ask(func(ctx context.Context) then {
-		s, err := m.box.Settings(ctx)
-		return func() tea.Cmd {
-			if err != nil {
-				m.notice = m.c.T("That did not work: %s", err)
-				return nil
-			}
-			m.openForm(m.network(*s))
-			return nil
-		}
-	})
+	return m.openSettings(m.network)
 }
 
 func (m *model) network(s boxapi.Settings) *form {
