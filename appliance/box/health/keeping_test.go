@@ -410,6 +410,10 @@ type boxOf struct {
 
 func (b boxOf) Status(context.Context) (*boxapi.Status, error) { return &boxapi.Status{}, b.err }
 
+func (b boxOf) TestNetwork(_ context.Context, r boxapi.TestRequest) (*boxapi.NetworkTest, error) {
+	return &boxapi.NetworkTest{Test: r.Test, OK: true}, b.err
+}
+
 func TestRemedyPicksTheDaemonThatHangs(t *testing.T) {
 	r := restarts{state: initapi.StateStarting}
 	monitor(t, Config{Init: &r, Box: boxOf{}}).remedy(t.Context())

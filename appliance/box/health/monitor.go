@@ -59,21 +59,22 @@ type Config struct {
 
 // Monitor reads, judges, remembers and tells. It is the healthapi.Service.
 type Monitor struct {
-	cfg         Config
-	dir         string
-	history     *History
-	messenger   *Messenger
-	watchdog    *Watchdog
-	daemons     *daemons
-	carriers    carriers
-	fans        fans
-	board       *boardfile.File
-	bmc         *management
-	mailProbe   mailProbe
-	kernel      kernel
-	weeklyTried time.Time
-	listsAsked  time.Time
-	powerOff    bool // has been asked for
+	cfg          Config
+	dir          string
+	history      *History
+	messenger    *Messenger
+	watchdog     *Watchdog
+	daemons      *daemons
+	carriers     carriers
+	fans         fans
+	board        *boardfile.File
+	bmc          *management
+	mailProbe    mailProbe
+	kernel       kernel
+	weeklyTried  time.Time
+	listsAsked   time.Time
+	namesFailing int  // tries in a row
+	powerOff     bool // has been asked for
 
 	// Settings may not be what they were; capacity 1.
 	syslogChanged  chan struct{}
@@ -177,7 +178,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}{
 		{"the services", quickEvery, m.quick}, {"the sensors", sensorEvery, m.sensors}, {"the NVMe disks", sensorEvery, m.nvmes},
 		{"the management controller", sensorEvery, m.management}, {"the disks", driveEvery, m.drives}, {"the disks' own tests", driveEvery, m.selfTests},
-		{"the disk's history", trendEvery, m.trend}, {"the block lists", trendEvery, m.lists},
+		{"the disk's history", trendEvery, m.trend}, {"the block lists", trendEvery, m.lists}, {"the name servers", namesEvery, m.names},
 	} {
 		all.Go(func() {
 			for {
