@@ -127,7 +127,7 @@ func (w *Watchdog) Step(now time.Time) {
 			w.status.Held = fmt.Sprintf("the box has not worked for %v: %v", silence.Round(time.Second), w.lastErr)
 			w.Log.Error("the watchdog is not fed any more and restarts the box", "reason", w.status.Held)
 			// What is written must be on the disk before the timer runs out.
-			if err := atomicfile.Write(w.ReasonFile, []byte(now.Format(time.RFC3339)+" "+w.status.Held+"\n"), 0o600); err != nil {
+			if err := atomicfile.Write(w.ReasonFile, []byte(w.status.Held+"\n"), 0o600); err != nil {
 				w.Log.Error("the reason could not be kept", "error", err)
 			}
 		}
