@@ -11,48 +11,55 @@ import (
 	"testing"
 )
 
-// sentences are the literals given to T and Plural in this package.
-func sentences(t *testing.T) []string {
-	files, err := filepath.Glob("*.go")
+// inspect calls fn with the nodes of the sources that match pattern, tests left
+// out, and the name of the file.
+func inspect(t *testing.T, pattern string, fn func(file string, n ast.Node) bool) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []string
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			fn := ""
-			switch x := call.Fun.(type) {
-			case *ast.Ident:
-				fn = x.Name
-			case *ast.SelectorExpr:
-				fn = x.Sel.Name
-			}
-			if fn != "T" && fn != "Plural" {
-				return true
-			}
-			for _, a := range call.Args {
-				if lit, ok := a.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					s, err := strconv.Unquote(lit.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					all = append(all, s)
-				}
-			}
-			return true
-		})
+		ast.Inspect(f, func(n ast.Node) bool { return fn(filepath.Base(path), n) })
 	}
+}
+
+// sentences are the literals given to T and Plural in this package.
+func sentences(t *testing.T) []string {
+	var all []string
+	inspect(t, "*.go", func(_ string, n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		fn := ""
+		switch x := call.Fun.(type) {
+		case *ast.Ident:
+			fn = x.Name
+		case *ast.SelectorExpr:
+			fn = x.Sel.Name
+		}
+		if fn != "T" && fn != "Plural" {
+			return true
+		}
+		for _, a := range call.Args {
+			if lit, ok := a.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				s, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, s)
+			}
+		}
+		return true
+	})
 	if len(all) < 100 {
 		t.Fatalf("only %d sentences found: the test looks in the wrong place", len(all))
 	}

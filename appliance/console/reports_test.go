@@ -2,10 +2,8 @@ package console
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -81,6 +79,9 @@ func reportKeys(t *testing.T, code string) map[string]string {
 	return all
 }
 
+// monitor are the sources of the health monitor.
+const monitor = "../box/health/*.go"
+
 func TestReportsAreWhole(t *testing.T) {
 	var first []string
 	for _, l := range Languages()[1:] {
@@ -101,38 +102,25 @@ func TestReportsAreWhole(t *testing.T) {
 	// All that the health monitor says, whatever verbs it fills in by.
 	said := regexp.MustCompile(`^ ?[A-Z].*\.$`)
 	verbs := regexp.MustCompile(`%[.0-9]*[a-z]`)
-	files, err := filepath.Glob("../box/health/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := 0
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			lit, ok := n.(*ast.BasicLit)
-			if !ok || lit.Kind != token.STRING {
-				return true
-			}
-			s, err := strconv.Unquote(lit.Value)
-			if err != nil || !said.MatchString(s) || !strings.Contains(s, " ") {
-				return true
-			}
-			found++
-			if s = strings.TrimSpace(verbs.ReplaceAllString(s, "%s")); !slices.Contains(first, s) {
-				t.Errorf("%s: no translation of %q", filepath.Base(name), s)
-			}
+	inspect(t, monitor, func(file string, n ast.Node) bool {
+		lit, ok := n.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
 			return true
-		})
-	}
+		}
+		s, err := strconv.Unquote(lit.Value)
+		if err != nil || !said.MatchString(s) || !strings.Contains(s, " ") {
+			return true
+		}
+		found++
+		if s = strings.TrimSpace(verbs.ReplaceAllString(s, "%s")); !slices.Contains(first, s) {
+			t.Errorf("%s: no translation of %q", file, s)
+		}
+		return true
+	})
 	// The readings are named by literals too, some of which go on with what they
 	// are of.
-	for _, name := range readingNames(t, files) {
+	for _, name := range readingNames(t) {
 		if !slices.ContainsFunc(first, func(s string) bool { return s == name || strings.HasPrefix(s, strings.TrimSuffix(name, " ")+" ") }) {
 			t.Errorf("no translation of the reading %q", name)
 		}
@@ -143,42 +131,33 @@ func TestReportsAreWhole(t *testing.T) {
 }
 
 // readingNames are the literals that begin the names of readings.
-func readingNames(t *testing.T, files []string) (names []string) {
+func readingNames(t *testing.T) (names []string) {
 	t.Helper()
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			kv, ok := n.(*ast.KeyValueExpr)
-			if !ok {
-				return true
-			}
-			if key, ok := kv.Key.(*ast.Ident); !ok || key.Name != "Name" {
-				return true
-			}
-			value := kv.Value
-			for {
-				sum, ok := value.(*ast.BinaryExpr)
-				if !ok {
-					break
-				}
-				value = sum.X
-			}
-			if lit, ok := value.(*ast.BasicLit); ok {
-				s, err := strconv.Unquote(lit.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				names = append(names, s)
-			}
+	inspect(t, monitor, func(_ string, n ast.Node) bool {
+		kv, ok := n.(*ast.KeyValueExpr)
+		if !ok {
 			return true
-		})
-	}
+		}
+		if key, ok := kv.Key.(*ast.Ident); !ok || key.Name != "Name" {
+			return true
+		}
+		value := kv.Value
+		for {
+			sum, ok := value.(*ast.BinaryExpr)
+			if !ok {
+				break
+			}
+			value = sum.X
+		}
+		if lit, ok := value.(*ast.BasicLit); ok {
+			s, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, s)
+		}
+		return true
+	})
 	if len(names) < 10 {
 		t.Errorf("only %d readings found: the test looks in the wrong place", len(names))
 	}
