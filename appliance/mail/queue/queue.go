@@ -340,16 +340,16 @@ func (q *Queue) run(ctx context.Context, j *job) {
 		q.running--
 		q.dests[j.dest.Key].active--
 	}()
-	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
-	defer cancel()
 	copies, err := q.load(ctx, j)
 	if err != nil {
 		q.c.Log.Error("queue entries cannot be read", "destination", j.dest, "err", err)
 		q.reached(j.dest, false) // as good a reason to leave it alone for a while
 	}
 	if len(copies) > 0 {
-		q.attempt(ctx, j.dest, copies)
-		q.settle(ctx, copies)
+		limited, cancel := context.WithTimeout(ctx, attemptLimit)
+		q.attempt(limited, j.dest, copies)
+		cancel()
+		q.settle(ctx, copies) // whatever time the attempt took, its outcome must be kept
 	}
 }
 

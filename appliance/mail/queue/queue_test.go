@@ -377,6 +377,45 @@ func TestCommitFails(t *testing.T) {
 	})
 }
 
+// TestCommitFailsAfterALongAttempt has a server that takes a recipient at a
+// time and thinks long about each, until the attempt is ended, and a store that
+// fails just then: what was taken is not sent again.
+func TestCommitFailsAfterALongAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		h.s.fail = func(n int) error {
+			if n == 1 {
+				return store.ErrReadOnly
+			}
+			return nil
+		}
+		slow := func(reply string) string { time.Sleep(4 * time.Minute); return reply }
+		k := h.w.sink("a.example", 10, &sink{
+			mail: func(string) string { return slow("250 ok") },
+			rcpt: func(n int, _ string) string {
+				if n > 0 {
+					return "452 4.5.3 one at a time"
+				}
+				return slow("250 ok")
+			},
+			end: func(taken) string { return slow(slow("250 ok")) },
+		})
+		var to []string
+		for i := range 20 {
+			to = append(to, fmt.Sprintf("u%d@a.example", i))
+		}
+		h.s.put(hello, ann, Record{}, to...)
+		stop := h.start(t)
+		time.Sleep(attemptLimit + time.Minute)
+		got := k.took()
+		if len(got) < 2 || h.s.len() != 20-len(got) {
+			t.Errorf("%d taken, %d left", len(got), h.s.len())
+		}
+		stop()
+		time.Sleep(time.Hour) // the server's last thoughts
+	})
+}
+
 func TestStoreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse()
