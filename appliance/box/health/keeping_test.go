@@ -551,13 +551,20 @@ func TestMetricsAreForTheNeighbourhood(t *testing.T) {
 	}
 }
 
-func TestMetricsOnRequest(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// unusedAddress is one to listen at later. It is none of 127.0.0.1, where all the
+// others of this machine get their ports from.
+func unusedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.100.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestMetricsOnRequest(t *testing.T) {
+	address := unusedAddress(t)
 	m := monitor(t, Config{MetricsAddress: address})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -574,10 +581,8 @@ func TestMetricsOnRequest(t *testing.T) {
 		if _, err := m.SetSettings(ctx, healthapi.Settings{Metrics: on}); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); answers() != on; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("metrics are not as asked for, %v", on)
-			}
+		for answers() != on {
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
 	cancel()
@@ -586,28 +591,21 @@ func TestMetricsOnRequest(t *testing.T) {
 
 // Who holds connections open takes no more than a few of a process that has better to do.
 func TestMetricsAreNotForCrowds(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := unusedAddress(t)
 	m := monitor(t, Config{MetricsAddress: address})
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { defer close(done); _ = m.listenForMetrics(ctx) }()
 	defer func() { cancel(); <-done }()
-	ask := func(within time.Duration) error {
+	ask := func(within time.Duration) error { // 0: in whatever time it takes
 		r, err := (&http.Client{Timeout: within}).Get("http://" + address + "/metrics")
 		if err == nil {
 			r.Body.Close()
 		}
 		return err
 	}
-	for deadline := time.Now().Add(10 * time.Second); ask(time.Second) != nil; {
-		if time.Now().After(deadline) {
-			t.Fatal("no metrics")
-		}
+	for ask(0) != nil { // refused, until it listens
+		time.Sleep(10 * time.Millisecond)
 	}
 	var crowd []net.Conn
 	for range metricsOpen {
@@ -623,7 +621,7 @@ func TestMetricsAreNotForCrowds(t *testing.T) {
 	for _, c := range crowd {
 		c.Close()
 	}
-	if err := ask(5 * time.Second); err != nil {
+	if err := ask(0); err != nil {
 		t.Errorf("when they are gone: %v", err)
 	}
 }

@@ -222,14 +222,25 @@ func TestFanThatStops(t *testing.T) {
 func TestRunEnds(t *testing.T) {
 	init := &logInit{Service: silentInit{}, asked: make(chan initapi.LogQuery, 10)}
 	m := monitor(t, Config{Init: init, Box: boxOf{}, Mail: silentMail{}, SMTP: "127.0.0.1:1", IMAP: "127.0.0.1:1"})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := m.Run(ctx); err != nil {
-		t.Error(err)
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	for read := false; !read; {
+		select {
+		case err := <-ended:
+			t.Fatalf("ended before it was told to: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+		s, err := m.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = len(s.Readings) > 0
 	}
-	s, err := m.Status(t.Context())
-	if err != nil || len(s.Readings) == 0 {
-		t.Errorf("%+v, %v", s, err)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
