@@ -76,12 +76,26 @@ func (m *model) certificates() *list {
 			}
 			return []item{
 				{T("Show it"), "", func() tea.Cmd { return m.openText(m.certificate()) }},
-				{T("by the box's own authority"), chosen(mailapi.CertificateOwn), m.ownCertificate},
+				{T("by the box's own authority"), chosen(mailapi.CertificateOwn), func() tea.Cmd {
+					if c.Mode == mailapi.CertificateOwn {
+						return m.ownCertificate()
+					}
+					m.leaveCertificate(T("Yes, by the box's own authority"), m.ownCertificate)
+					return nil
+				}},
 				{T("by a public authority"), chosen(mailapi.CertificateACME), func() tea.Cmd { m.openForm(m.publicCertificate(c)); return nil }},
 				{T("from a USB stick"), chosen(mailapi.CertificateImported), func() tea.Cmd { m.openForm(m.stickCertificate()); return nil }},
 			}, nil
 		},
 	}
+}
+
+// leaveCertificate asks back where mail programs trust another certificate now
+// than the one they are shown next.
+func (m *model) leaveCertificate(yes string, do func() tea.Cmd) {
+	T := m.c.T
+	m.confirm(T("Certificate"), T("Mail programs do not know the box's own authority: they warn of its certificate, or stop fetching and sending, until each person agrees to it. No mail is lost, and you can go back to the present one at any time."),
+		yes, do)
 }
 
 // ownCertificate goes back to the box's own authority.
@@ -110,7 +124,7 @@ func (m *model) publicCertificate(now *mailapi.Certificate) *form {
 		email.set(now.Email)
 		directory.set(now.Directory)
 	}
-	return &form{
+	f := &form{
 		title: T("by a public authority"), button: T("Ask the authority"), fields: []*field{email, directory},
 		intro: T("Port 80 of this box must be reachable from the Internet, and its name be in the DNS. It is renewed by itself, and until there is one the box's own is shown."),
 		submit: func(ctx context.Context) error {
@@ -119,6 +133,13 @@ func (m *model) publicCertificate(now *mailapi.Certificate) *form {
 		},
 		done: m.back(T("The authority is being asked: look here again in a minute.")),
 	}
+	if now.Mode == mailapi.CertificateImported { // until the authority has answered the box's own is shown
+		f.before = func() bool {
+			m.leaveCertificate(T("Yes, ask the authority"), func() tea.Cmd { return f.send(m) })
+			return true
+		}
+	}
+	return f
 }
 
 // stickCertificate takes the certificate from a stick.

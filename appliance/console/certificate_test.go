@@ -76,7 +76,19 @@ func TestCertificateOnTheConsole(t *testing.T) {
 	d.wants("Signed by Between")
 	d.wants("between it and its authority are missing.")
 	d.keys("esc")
+	d.keys("esc")
+	d.choose("Certificate")
+	d.choose("by a public authority")
+	d.keys("enter", "enter", "enter")
+	d.expect("menu-certificate-leave")
+	d.keys("enter", "esc")
 	d.choose("by the box's own authority")
+	d.keys("enter") // no
+	if len(mail.changed) != 1 {
+		t.Errorf("changed without a yes: %q", mail.changed)
+	}
+	d.choose("by the box's own authority")
+	d.keys("down", "enter")
 	d.wants("The box's own authority signs the certificate.")
 	want := "certificate acme ann@example.net https://ca.example.org/dir, certificate own  "
 	if got := strings.Join(mail.changed, ", "); got != want {

@@ -101,24 +101,27 @@ func (m *model) menu() *list {
 
 func (m *model) power() *list {
 	T := m.c.T
-	stop := func(done string, do func(context.Context) error) func() tea.Cmd {
-		return func() tea.Cmd {
-			return m.ask(func(ctx context.Context) then {
-				err := do(ctx)
-				return func() tea.Cmd {
-					m.stack, m.notice = nil, done
-					if err != nil {
-						m.notice = T("That did not work: %s", err)
+	stop := func(label, intro, yes, done string, do func(context.Context) error) item {
+		return item{label, "", func() tea.Cmd {
+			m.confirm(label, intro, yes, func() tea.Cmd {
+				return m.ask(func(ctx context.Context) then {
+					err := do(ctx)
+					return func() tea.Cmd {
+						m.stack, m.notice = nil, done
+						if err != nil {
+							m.notice = T("That did not work: %s", err)
+						}
+						return nil
 					}
-					return nil
-				}
+				})
 			})
-		}
+			return nil
+		}}
 	}
 	return &list{title: T("Restart or switch off"), intro: T("Mail that is under way is finished first."), items: []item{
 		{T("Back"), "", func() tea.Cmd { m.pop(1); return nil }},
-		{T("Restart"), "", stop(T("Restarting."), m.backend.Restart)},
-		{T("Switch off"), "", stop(T("Switching off."), m.backend.PowerOff)},
+		stop(T("Restart"), T("Nobody can read or send mail for a minute or two. Mail from elsewhere comes later: its senders try again by themselves."), T("Yes, restart the box"), T("Restarting."), m.backend.Restart),
+		stop(T("Switch off"), T("Nobody can read or send mail until somebody presses the power button of the box. Mail from elsewhere waits at its senders for some days, and is sent back after that."), T("Yes, switch the box off"), T("Switching off."), m.backend.PowerOff),
 	}}
 }
 

@@ -52,6 +52,7 @@ type model struct {
 	init    initapi.Service
 	health  healthapi.Service
 	tty     *os.File
+	shell   string // the program of the command line
 	logger  *slog.Logger
 	exec    func(tea.ExecCommand, tea.ExecCallback) tea.Cmd // tea.Exec but in tests
 	t       theme

@@ -104,9 +104,9 @@ func (m *model) network(s boxapi.Settings) *form {
 		}
 		return v, nil
 	})
-	intro := ""
+	intro := T("Whoever is connected is cut off when the address changes. Unless you keep the new one within two minutes, it is as before.")
 	if len(s.Network.Interfaces) > 0 {
-		intro = T("The interfaces of this box have settings of their own, by a pillarbox.toml. What you say here takes their place.")
+		intro += " " + T("The interfaces of this box have settings of their own, by a pillarbox.toml. What you say here takes their place.")
 	}
 	return &form{
 		title: T("Network"), intro: intro, button: T("Change the network"), fields: []*field{mode, address, gateway, dns},

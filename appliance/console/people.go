@@ -36,15 +36,20 @@ func (m *model) mailboxes() *list {
 
 func (m *model) mailbox(u mailapi.User) *list {
 	T := m.c.T
-	toggle := T("Close it: no more logging in")
+	toggle, change := T("Close it: no more logging in"), func() tea.Cmd {
+		m.confirm(u.Address, T("Whoever reads this mailbox is cut off at once, on each device, and cannot send any more. No mail is lost: what is there stays, what arrives is kept, and you can open the mailbox again at any time, with the same password."),
+			T("Yes, close the mailbox"), func() tea.Cmd { return m.shutMailbox(u, true) })
+		return nil
+	}
 	if u.Disabled {
-		toggle = T("Open it again")
+		toggle, change = T("Open it again"), func() tea.Cmd { return m.shutMailbox(u, false) }
 	}
 	return &list{title: u.Address, intro: u.Name, items: []item{
 		{T("New password"), "", func() tea.Cmd {
 			word, again := m.newPassword(T("New password"), func() string { return u.Address })
 			m.openForm(&form{
 				title: u.Address, button: T("Change the password"), fields: []*field{word, again},
+				intro: T("With the old one nobody gets in any more: the person has to type the new one into each mail program and phone."),
 				submit: func(ctx context.Context) error {
 					return m.mail.SetPassword(ctx, u.Address, mailapi.Password{Password: word.value()})
 				},
@@ -52,23 +57,29 @@ func (m *model) mailbox(u mailapi.User) *list {
 			})
 			return nil
 		}},
-		{toggle, "", func() tea.Cmd {
-			disabled := !u.Disabled
-			return m.ask(func(ctx context.Context) then {
-				_, err := m.mail.ChangeUser(ctx, u.Address, mailapi.UserChange{Disabled: &disabled})
-				return func() tea.Cmd {
-					if err != nil {
-						m.notice = T("That did not work: %s", err)
-						return nil
-					}
-					return m.back("")()
-				}
-			})
-		}},
+		{toggle, "", change},
 		{T("Code for a phone"), "", func() tea.Cmd { m.push(newPhone(m.state.Hostname, u)); return nil }},
 		{T("Storage limit"), m.limit(u.Quota), func() tea.Cmd { m.openQuota(u); return nil }},
 		{T("Remove it with all its mail"), "", func() tea.Cmd { m.openRemove(u); return nil }},
 	}}
+}
+
+// shutMailbox closes a mailbox or opens it again.
+func (m *model) shutMailbox(u mailapi.User, disabled bool) tea.Cmd {
+	T := m.c.T
+	return m.ask(func(ctx context.Context) then {
+		_, err := m.mail.ChangeUser(ctx, u.Address, mailapi.UserChange{Disabled: &disabled})
+		return func() tea.Cmd {
+			switch {
+			case err != nil:
+				m.notice = T("That did not work: %s", err)
+				return nil
+			case disabled:
+				return m.back(T("%s is closed.", u.Address))()
+			}
+			return m.back(T("%s is open again.", u.Address))()
+		}
+	})
 }
 
 func (m *model) limit(quota int64) string {
@@ -93,26 +104,30 @@ func (m *model) openQuota(u mailapi.User) {
 			return nil
 		},
 	}, size)
-	m.openForm(&form{
-		title: u.Address, button: T("Set the limit"), fields: []*field{limit},
-		submit: func(ctx context.Context) error {
-			var n config.Size
-			if v := limit.value(); v != "" {
-				var err error
-				if n, err = config.ParseSize(v); err != nil {
-					return err
-				}
-			}
-			octets := int64(n)
-			_, err := m.mail.ChangeUser(ctx, u.Address, mailapi.UserChange{Quota: &octets})
-			return err
-		},
-		done: func() tea.Cmd { m.pop(1); return m.back("")() },
-	})
+	octetsOf := func() int64 {
+		n, _ := config.ParseSize(limit.value()) // checked; nothing is no limit
+		return int64(n)
+	}
+	set := func(ctx context.Context) error {
+		n := octetsOf()
+		_, err := m.mail.ChangeUser(ctx, u.Address, mailapi.UserChange{Quota: &n})
+		return err
+	}
+	done := func() tea.Cmd { m.pop(1); return m.back("")() }
+	f := &form{title: u.Address, button: T("Set the limit"), fields: []*field{limit}, submit: set, done: done}
+	f.before = func() bool {
+		if n := octetsOf(); n == 0 || n > u.Used {
+			return false
+		}
+		m.confirm(u.Address, T("%s are in this mailbox already. With a limit of %s it takes no new mail until some is deleted; its senders try for some days, then get theirs back. Nothing that is there is lost.", octets(u.Used), octets(octetsOf())),
+			T("Yes, set the limit"), func() tea.Cmd { return f.send(m) })
+		return true
+	}
+	m.openForm(f)
 }
 
-// openRemove asks for the address to be typed: nothing else takes mail away
-// for good.
+// openRemove asks for the address to be typed: nothing else takes a person's mail
+// away for good.
 func (m *model) openRemove(u mailapi.User) {
 	T := m.c.T
 	typed := newField(field{
@@ -126,7 +141,7 @@ func (m *model) openRemove(u mailapi.User) {
 	}, "")
 	m.openForm(&form{
 		title: u.Address, button: T("Remove it with all its mail"), fields: []*field{typed},
-		intro:  T("%s will be gone. It cannot be undone here; a backup would bring it back.", m.c.Plural(u.Messages, "%d message", "%d messages")),
+		intro:  T("%s will be gone, and so will the aliases that lead here. Other than single deleted messages, nothing of it can be brought back later, but from a backup made before. To keep the person out and the mail here, close the mailbox instead.", m.c.Plural(u.Messages, "%d message", "%d messages")),
 		submit: func(ctx context.Context) error { return m.mail.RemoveUser(ctx, u.Address) },
 		done:   func() tea.Cmd { m.pop(1); return m.back(T("%s was removed.", u.Address))() },
 	})

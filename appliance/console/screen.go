@@ -167,6 +167,15 @@ func (l *list) labelWidth(width int) int {
 	return max(usual, min(label, width-detail-8))
 }
 
+// confirm asks back before something that loses mail or cuts people off. It says
+// what that is; whoever only presses Enter changes nothing.
+func (m *model) confirm(title, intro, yes string, do func() tea.Cmd) {
+	m.push(&list{title: title, intro: intro, loaded: true, items: []item{
+		{m.c.T("No, leave it as it is"), "", func() tea.Cmd { m.pop(1); return nil }},
+		{yes, "", func() tea.Cmd { m.pop(1); return do() }},
+	}})
+}
+
 // form is a screen of questions with one thing to do at the end.
 type form struct {
 	title, intro, button string
@@ -174,6 +183,8 @@ type form struct {
 	focus                int // len(fields) is the button
 	// submit does it. A *FieldError marks its field.
 	submit func(ctx context.Context) error
+	// before, where set, reports whether it asked back, when all is filled in.
+	before func() bool
 	// within bounds submit; setUpTime where 0.
 	within time.Duration
 	// done is what to do after it went well; nil goes back by one.
@@ -219,7 +230,7 @@ func (f *form) update(m *model, msg tea.Msg) tea.Cmd {
 	case "enter", "tab":
 		if f.focus == len(f.fields) {
 			if k.String() == "enter" {
-				return f.send(m)
+				return f.press(m)
 			}
 			return nil
 		}
@@ -240,13 +251,21 @@ func (f *form) update(m *model, msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-func (f *form) send(m *model) tea.Cmd {
+// press is Enter on the button.
+func (f *form) press(m *model) tea.Cmd {
 	for i, q := range f.fields {
 		if !q.valid() {
 			f.focusOn(i)
 			return nil
 		}
 	}
+	if f.before != nil && f.before() {
+		return nil
+	}
+	return f.send(m)
+}
+
+func (f *form) send(m *model) tea.Cmd {
 	f.busy, f.err = true, ""
 	return m.askWithin(cmp.Or(f.within, setUpTime), func(ctx context.Context) then {
 		err := f.submit(ctx)

@@ -50,7 +50,7 @@ func (m *model) openShell() tea.Cmd {
 	began := m.now()
 	m.logger.Warn("the command line was opened")
 	intro := wrap(m.c.T("The command line of the box. mailctl --help lists what it can do for mail, exit goes back."), m.width)
-	return m.exec(newShell(m.ctx, shellProgram, m.tty, strings.Join(intro, "\r\n")), func(err error) tea.Msg {
+	return m.exec(newShell(m.ctx, m.shell, m.tty, strings.Join(intro, "\r\n")), func(err error) tea.Msg {
 		m.logger.Warn("the command line was left", "after", m.now().Sub(began).Round(time.Second), "error", err)
 		return then(func() tea.Cmd {
 			m.unlockedUntil = m.now().Add(unlockedFor)
