@@ -48,17 +48,17 @@ func (d *Daemon) dialSMTP(ctx context.Context) (net.Conn, error) {
 
 // logins is the directory as the SMTP server asks it.
 func logins(d *account.Directory) smtpd.Authenticate {
-	return func(ctx context.Context, login, password string, remote netip.Addr) (string, error) {
+	return func(ctx context.Context, login, password string, remote netip.Addr) (smtpd.Person, error) {
 		u, err := d.Authenticate(ctx, login, password, remote)
 		switch {
 		case err == nil:
-			return u.Address, nil
+			return smtpd.Person{Address: u.Address, Revoked: u.Revoked}, nil
 		case errors.Is(err, account.ErrBadCredentials):
-			return "", smtpd.ErrBadCredentials
+			return smtpd.Person{}, smtpd.ErrBadCredentials
 		case errors.Is(err, account.ErrThrottled), errors.Is(err, account.ErrBusy):
-			return "", smtpd.ErrThrottled
+			return smtpd.Person{}, smtpd.ErrThrottled
 		}
-		return "", err
+		return smtpd.Person{}, err
 	}
 }
 

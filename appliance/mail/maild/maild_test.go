@@ -240,6 +240,32 @@ func TestFromSetupToMailbox(t *testing.T) {
 	check(start(t, dir, ""))
 }
 
+// TestNewPasswordEndsSubmission checks that who has the old password sends
+// nothing more, not even where the session was there before.
+func TestNewPasswordEndsSubmission(t *testing.T) {
+	r := start(t, t.TempDir(), "")
+	r.setUp()
+	c, err := smtp.Dial(r.addr["submission"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.StartTLS(insecure()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Auth(smtp.PlainAuth("", "ann@example.org", "ann's own words", "127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetPassword(t.Context(), "ann@example.org", mailapi.Password{Password: "ann's newer words"}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = c.Text.ReadResponse(250) // what the server says by itself
+	var reply *textproto.Error
+	if !errors.As(err, &reply) || reply.Code != 421 {
+		t.Errorf("the session goes on: %v", err)
+	}
+}
+
 func TestMailElsewhereWaitsAndCanBeDropped(t *testing.T) {
 	r := start(t, t.TempDir(), "")
 	r.setUp()

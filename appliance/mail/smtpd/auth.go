@@ -30,11 +30,14 @@ var errMalformed = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5,
 
 // login checks a name and a password and sets the session's user.
 func (s *session) login(name, password string) error {
-	user, err := s.conn.server.cfg.Authenticate(s.conn.ctx, name, password, s.conn.remote)
+	person, err := s.conn.server.cfg.Authenticate(s.conn.ctx, name, password, s.conn.remote)
 	log := s.conn.server.cfg.Log
 	switch {
 	case err == nil:
-		s.user = user
+		s.user = person.Address
+		if person.Revoked != nil {
+			go s.conn.endOnce(person.Revoked)
+		}
 		return nil
 	case errors.Is(err, ErrBadCredentials):
 		log.Info("login failed", "login", name, "remote", s.conn.remote)

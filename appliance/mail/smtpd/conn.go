@@ -18,7 +18,7 @@ import (
 )
 
 // conn is the connection that the engine reads commands from and writes
-// replies to. All but Interrupt and Cut runs on the session's goroutine.
+// replies to. All but Interrupt, Cut and endOnce runs on the session's goroutine.
 type conn struct {
 	server  *Server
 	session *session
@@ -51,8 +51,8 @@ type conn struct {
 	idle    int    // commands that did nothing, likewise
 
 	mu      sync.Mutex
-	waiting bool // for a command: may be told to go
-	closing bool // told to go, or about to be
+	waiting bool  // for a command: may be told to go
+	leaving error // why it is told to go, or about to be; else nil
 }
 
 var inputBuffers = sync.Pool{New: func() any { return new([inputBuffer]byte) }}
@@ -126,8 +126,8 @@ func (e lineError) Is(t error) bool { return t == errLine }
 // readLine waits for a line of at most limit bytes and returns it without its
 // line end. It is valid until the next read.
 func (c *conn) readLine(limit int) ([]byte, error) {
-	if !c.wait() {
-		return nil, errShutdown
+	if err := c.wait(); err != nil {
+		return nil, err
 	}
 	defer c.waited()
 	skipped := 0
@@ -193,16 +193,16 @@ func (c *conn) fill() error {
 	return err
 }
 
-// wait allows for a command, unless the server is going down.
-func (c *conn) wait() bool {
+// wait allows for a command, unless the connection is to end.
+func (c *conn) wait() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
-		return false
+	if c.leaving != nil {
+		return c.leaving
 	}
 	c.waiting = true
 	_ = c.net.SetReadDeadline(time.Now().Add(commandWait)) // fails only where Read will
-	return true
+	return nil
 }
 
 func (c *conn) waited() {
@@ -212,12 +212,23 @@ func (c *conn) waited() {
 }
 
 // Interrupt makes the connection end with 421 as soon as no command is under way.
-func (c *conn) Interrupt() {
+func (c *conn) Interrupt() { c.leave(errShutdown) }
+
+func (c *conn) leave(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing = true
+	c.leaving = why
 	if c.waiting {
 		_ = c.tcp.SetReadDeadline(time.Now())
+	}
+}
+
+// endOnce ends the connection as Interrupt does once the login is revoked.
+func (c *conn) endOnce(revoked <-chan struct{}) {
+	select {
+	case <-revoked:
+		c.leave(errRevoked)
+	case <-c.ctx.Done():
 	}
 }
 
@@ -227,15 +238,16 @@ func (c *conn) Cut() {
 	_ = c.tcp.Close()
 }
 
-func (c *conn) isClosing() bool {
+func (c *conn) whyLeaving() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing
+	return c.leaving
 }
 
 // Why a connection ends; each has its last words in end.
 var (
 	errShutdown = errors.New("server is shutting down")
+	errRevoked  = errors.New("login was revoked")
 	errNotSMTP  = errors.New("client does not speak SMTP")
 	errDesync   = errors.New("client does not wait for replies")
 	errClose    = errors.New("replied for the last time")
@@ -246,9 +258,14 @@ var (
 func (c *conn) end(err error) {
 	c.ended = true
 	c.expect = expectNothing
+	if why := c.whyLeaving(); why != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = why
+	}
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.isClosing(), errors.Is(err, errShutdown):
+	case errors.Is(err, errShutdown):
 		c.say(421, "4.3.2 System is shutting down")
+	case errors.Is(err, errRevoked):
+		c.say(421, "4.7.0 Log in again")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.say(421, "4.4.2 Timeout, closing the connection")
 	case errors.Is(err, errNotSMTP):

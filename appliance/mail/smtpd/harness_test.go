@@ -107,16 +107,16 @@ func (f *fakePipeline) accepted() []string {
 }
 
 // fakeLogin knows ann@example.org with the password "secret".
-func fakeLogin(_ context.Context, login, password string, _ netip.Addr) (string, error) {
+func fakeLogin(_ context.Context, login, password string, _ netip.Addr) (Person, error) {
 	switch {
 	case login == "busy@example.org":
-		return "", ErrThrottled
+		return Person{}, ErrThrottled
 	case login == "broken@example.org":
-		return "", errors.New("read /data/store: input/output error")
+		return Person{}, errors.New("read /data/store: input/output error")
 	case strings.EqualFold(login, "ann@example.org") && password == "secret":
-		return "ann@example.org", nil
+		return Person{Address: "ann@example.org"}, nil
 	}
-	return "", ErrBadCredentials
+	return Person{}, ErrBadCredentials
 }
 
 // running is a server under test.
@@ -132,7 +132,9 @@ func start(cfg Config) *running {
 	if cfg.Pipeline == nil {
 		cfg.Pipeline = r.pipeline
 	}
-	cfg.Authenticate = fakeLogin
+	if cfg.Authenticate == nil {
+		cfg.Authenticate = fakeLogin
+	}
 	cfg.Hostname = func() string { return "mail.example.org" }
 	r.Server = New(cfg)
 	go func() { r.served <- r.Serve(context.Background(), r.listener) }()

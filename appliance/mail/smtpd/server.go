@@ -63,9 +63,17 @@ type Pipeline interface {
 	MaxSize() int64
 }
 
-// Authenticate checks a login and gives the address of the person. Its errors
-// are ErrBadCredentials, ErrThrottled, or a fault of the box's.
-type Authenticate func(ctx context.Context, login, password string, remote netip.Addr) (user string, err error)
+// Authenticate checks a login. Its errors are ErrBadCredentials, ErrThrottled,
+// or a fault of the box's.
+type Authenticate func(ctx context.Context, login, password string, remote netip.Addr) (Person, error)
+
+// Person is somebody who has logged in.
+type Person struct {
+	Address string
+	// Revoked is closed when the login is not good any more: the session ends
+	// then, after the message under way. Nil is never.
+	Revoked <-chan struct{}
+}
 
 // Errors of Authenticate.
 var (

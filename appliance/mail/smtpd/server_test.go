@@ -2,11 +2,13 @@ package smtpd
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,6 +79,47 @@ func TestShutdownLetsMessagesFinish(t *testing.T) {
 			t.Errorf("%d messages accepted", n)
 		}
 	})
+}
+
+// TestRevokedLogin checks that a session ends whose login is not good any
+// more, and the message under way is the last.
+func TestRevokedLogin(t *testing.T) {
+	for _, within := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			revoked := make(chan struct{})
+			s := start(Config{
+				Mode: Submission, AllowPlaintext: func() bool { return true },
+				Authenticate: func(context.Context, string, string, netip.Addr) (Person, error) {
+					return Person{Address: "ann@example.org", Revoked: revoked}, nil
+				},
+			})
+			defer s.stop(t)
+			c := s.dial(t, false)
+			c.reply()
+			c.say("EHLO client.example")
+			if got := c.say("AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00ann\x00secret"))); !strings.HasPrefix(got, "235 ") {
+				t.Fatal(got)
+			}
+			if within {
+				c.say("MAIL FROM:<ann@example.org>")
+				c.say("RCPT TO:<bob@example.org>")
+				c.say("DATA")
+			}
+			close(revoked)
+			synctest.Wait()
+			if within {
+				if got := c.say("Subject: x\r\n\r\nbody\r\n."); !strings.HasPrefix(got, "250 ") {
+					t.Errorf("message under way: %s", got)
+				}
+			}
+			if got := c.line(); !strings.HasPrefix(got, "421 4.7.0 ") {
+				t.Errorf("the client is told %q", got)
+			}
+			if got := c.line(); got != "<closed>" {
+				t.Errorf("and then %q", got)
+			}
+		})
+	}
 }
 
 func TestShutdownCutsWhenItsTimeIsOver(t *testing.T) {
