@@ -96,7 +96,8 @@ func (s *Store) SetZone(l *time.Location) { s.zone.Store(l) }
 // night tells whether hardly anybody waits.
 func (s *Store) night() bool { return s.now().In(s.zone.Load()).Hour() == reclaimHour }
 
-// spaceKeeper does what keeps the disk from filling up. It runs every minute.
+// spaceKeeper does what keeps the disk from filling up. It runs every minute, as
+// the keeper's work.
 func (s *Store) spaceKeeper(ctx context.Context) error {
 	if err := s.keepReserve(); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (s *Store) spaceKeeper(ctx context.Context) error {
 		if err != nil || !dropped {
 			return err
 		}
-		if err := s.Sweep(ctx); err != nil {
+		if err := s.sweep(ctx); err != nil {
 			return err
 		}
 		if err := s.Reclaim(ctx); err != nil {

@@ -262,6 +262,29 @@ func TestSmallDisk(t *testing.T) {
 	}
 }
 
+// The keeper itself, not the test in its place, makes room on a disk that is
+// short: it must not wait for itself.
+func TestKeeperMakesRoom(t *testing.T) {
+	ctx := context.Background()
+	var disk fakeDisk
+	disk.free.Store(50 << 30)
+	clock := newClock(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC))
+	s := open(t, Options{Statfs: disk.statfs, MinFree: 8 << 30, Now: clock.now})
+	s.keeper.stop()
+	acct := newAccount(t, s)
+	r := deliver(t, s, message(1, 3000), Placement{Account: acct})
+	if _, _, err := s.Expunge(ctx, r.Placed[0].Mailbox, []UID{1}, false); err != nil {
+		t.Fatal(err)
+	}
+	clock.add(time.Hour)
+	disk.free.Store(7 << 30)
+	s.keeper.ctx = ctx // stop has ended it
+	s.keeper.work("space", s.spaceKeeper)
+	if _, err := s.OpenBody(ctx, r.Blob); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what was deleted is still there: %v", err)
+	}
+}
+
 func TestReclaimKeepsEverything(t *testing.T) {
 	ctx := context.Background()
 	s := open(t, Options{UndeleteFor: -1})
