@@ -182,12 +182,9 @@ func (c *conn) goAhead() error {
 func (c *conn) serve() {
 	defer c.close()
 	defer func() {
-		// A fault in one session must not end the others. It is logged with
-		// its place, and this session ends.
 		if p := recover(); p != nil {
-			c.log.Error("imap session failed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.enc.Raw("* BYE [SERVERBUG] Internal error").End()
-			c.flush()
+			c.logPanic(p)
+			c.farewell(errPanic)
 		}
 	}()
 	c.enc.Raw("* OK [CAPABILITY ").Raw(c.capabilities()).Raw("] Pillarbox ready").End()
@@ -198,6 +195,15 @@ func (c *conn) serve() {
 		}
 	}
 	c.flush()
+}
+
+// errPanic means that a fault ended the session.
+var errPanic = errors.New("imapd: session failed")
+
+// logPanic logs a fault with its place. A fault in one session must not end the
+// others, so that each goroutine of a session ends its panics by this.
+func (c *conn) logPanic(p any) {
+	c.log.Error("imap session failed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }
 
 // next waits for a command and answers it. Its error ends the connection.
@@ -254,6 +260,8 @@ func (c *conn) farewell(err error) {
 	switch {
 	case c.stopped.Load():
 		c.enc.Raw("* BYE [UNAVAILABLE] Server is shutting down").End()
+	case errors.Is(err, errPanic):
+		c.enc.Raw("* BYE [SERVERBUG] Internal error").End()
 	case errors.Is(err, errRevoked):
 		c.enc.Raw("* BYE [EXPIRED] The password was changed, log in again").End() // RFC 5530 section 3
 	case errors.Is(err, session.ErrGone):

@@ -82,7 +82,7 @@ func newFetcher(c *conn, w *fetchWant) *fetcher {
 		switch {
 		case headerOnly(s):
 			f.facts, f.load = true, f.load|store.WantHeader
-		case s.Kind != session.SectionBody || len(s.Part) > 0:
+		case !s.whole():
 			f.facts, f.load = true, f.load|store.WantIndex
 		}
 	}

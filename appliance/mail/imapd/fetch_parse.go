@@ -47,6 +47,9 @@ type fetchSection struct {
 	count   int64
 }
 
+// whole reports whether the section is all of the message.
+func (s *fetchSection) whole() bool { return len(s.Part) == 0 && s.Kind == session.SectionBody }
+
 // fetchItems takes what follows the set of a FETCH.
 func (c *conn) fetchItems() *fetchWant {
 	d := c.dec

@@ -24,12 +24,15 @@ func (f *fetcher) fromFacts(s *fetchSection, facts *session.Facts) bool {
 	if facts == nil {
 		return false
 	}
-	if s.binary {
-		// A part that does not exist, or whose encoding is unknown, is not read.
-		return session.Part(f.idx, s.Part) == nil && len(s.Part) > 0
-	}
-	if headerOnly(s) {
+	switch {
+	case headerOnly(s):
 		return wholeHeader(facts)
+	case s.whole():
+		// Other items may have asked for the facts; for this one there need be
+		// no structure among them.
+		return false
+	case s.binary:
+		return session.Part(f.idx, s.Part) == nil // what does not exist is not read
 	}
 	r, ok := session.Locate(f.idx, &s.Section)
 	return !ok || r.Size == 0

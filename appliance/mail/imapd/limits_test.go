@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/store/search"
+	"pillarbox/appliance/store/store"
 )
 
 // expect reads a line and demands that it has a prefix.
@@ -226,4 +229,40 @@ func TestTimeouts(t *testing.T) {
 			cl.expectClosed()
 		})
 	}
+}
+
+// TestPanicWhileAnnouncing: a fault while changes are announced ends its own
+// session alone.
+func TestPanicWhileAnnouncing(t *testing.T) {
+	faulty := &faultyIndex{}
+	b := newBench(t, func(c *Config) { c.Index = faulty })
+	c, other := b.dial(), b.dial()
+	c.login("ann@example.org")
+	c.ok("SELECT INBOX")
+	c.append("INBOX", "", []byte("Subject: one\r\n\r\n"))
+	c.ok("SEARCH RETURN (UPDATE) SUBJECT one")
+	c.send("i IDLE\r\n")
+	c.expect("+ ")
+	faulty.broken.Store(true)
+	other.login("ann@example.org")
+	other.append("INBOX", "", []byte("Subject: two\r\n\r\n"))
+	for {
+		if l := c.line(); l == "* BYE [SERVERBUG] Internal error" {
+			break
+		} else if !strings.HasPrefix(l, "* 2 ") {
+			t.Fatal(l)
+		}
+	}
+	c.expectClosed()
+	other.ok("NOOP")
+}
+
+// faultyIndex is an index that knows nothing, and panics once it is broken.
+type faultyIndex struct{ broken atomic.Bool }
+
+func (x *faultyIndex) Search(context.Context, store.AccountID, string, search.Fields) (search.Hits, error) {
+	if x.broken.Load() {
+		panic("broken on purpose")
+	}
+	return search.Hits{}, nil
 }

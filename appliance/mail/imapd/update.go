@@ -229,33 +229,9 @@ func (c *conn) announceWhile(wait func() error, selected, expunge bool) error {
 	var wg sync.WaitGroup
 	var failed error
 	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-c.revoked:
-				failed = errRevoked
-			case e, ok := <-events:
-				if !ok {
-					events = nil
-				} else if c.sel.Note(e) {
-					failed = c.announce(func(ctx context.Context) error { return c.sync(ctx, expunge) })
-				}
-			case e, ok := <-others:
-				if !ok {
-					others = nil
-					break
-				}
-				c.notify.Note(e)
-				if len(others) == 0 { // many changes are told as one
-					failed = c.announce(c.tellNews)
-				}
-			}
-			if failed != nil {
-				c.roused.Store(true)
-				c.endWait()
-				return
-			}
+		if failed = c.announceUntil(stop, events, others, expunge); failed != nil {
+			c.roused.Store(true)
+			c.endWait()
 		}
 	})
 	err := wait()
@@ -263,6 +239,40 @@ func (c *conn) announceWhile(wait func() error, selected, expunge bool) error {
 	wg.Wait()
 	if failed != nil && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return failed
+	}
+	return err
+}
+
+// announceUntil announces changes until stop is closed. Its error ends the connection.
+func (c *conn) announceUntil(stop <-chan struct{}, events, others <-chan store.Event, expunge bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.logPanic(p)
+			err = errPanic
+		}
+	}()
+	for err == nil {
+		select {
+		case <-stop:
+			return nil
+		case <-c.revoked:
+			return errRevoked
+		case e, ok := <-events:
+			if !ok {
+				events = nil
+			} else if c.sel.Note(e) {
+				err = c.announce(func(ctx context.Context) error { return c.sync(ctx, expunge) })
+			}
+		case e, ok := <-others:
+			if !ok {
+				others = nil
+				break
+			}
+			c.notify.Note(e)
+			if len(others) == 0 { // many changes are told as one
+				err = c.announce(c.tellNews)
+			}
+		}
 	}
 	return err
 }

@@ -37,9 +37,11 @@ package pop3d
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 
 	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/sessions"
@@ -109,10 +111,23 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			go func() {
 				defer s.sessions.Remove(c)
 				defer c.Cut()
-				(&session{conn: c, server: s}).run()
+				s.serve(c)
 			}()
 		}
 	})
+}
+
+// serve runs a session. A fault in one must not end the others: it is logged
+// with its place, and this session ends.
+func (s *Server) serve(c *conn) {
+	ss := &session{conn: c, server: s, log: s.cfg.Log}
+	defer func() {
+		if p := recover(); p != nil {
+			ss.log.Error("POP3 session failed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	defer ss.leave()
+	ss.run()
 }
 
 // Shutdown stops taking connections, ends idle sessions and waits for the

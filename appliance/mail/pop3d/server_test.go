@@ -177,9 +177,6 @@ func TestPanic(t *testing.T) {
 		}
 	}
 	other.do(t, "NOOP", "+OK")
-	if err := b.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestShutdownCuts has a client that does not read its answer.

@@ -97,11 +97,17 @@ func (s *session) run() {
 		_ = s.out.Flush()
 	}
 	if s.drop != nil {
-		s.server.people.Leave(s.user.Account)
 		s.log.Info("POP3 session ended", "user", s.user.Address, "fetched", s.drop.fetched, "bytes", s.drop.bytes,
 			"removed", s.drop.removed, "reason", err)
 	} else {
 		s.log.Debug("POP3 connection ended without login", "reason", err)
+	}
+}
+
+// leave counts the session out of its person's.
+func (s *session) leave() {
+	if s.drop != nil {
+		s.server.people.Leave(s.user.Account)
 	}
 }
 
