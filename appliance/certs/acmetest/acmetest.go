@@ -37,6 +37,10 @@ type Authority struct {
 	port string
 }
 
+// box is the address that all names lead to: of this machine, but not the one
+// that others get their ports of, so that Listen's is not taken meanwhile.
+const box = "127.0.80.1"
+
 // Usual is the life of what most public authorities sign.
 const Usual = 90 * 24 * time.Hour
 
@@ -46,7 +50,7 @@ func Start(t testing.TB, life time.Duration) *Authority {
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	t.Setenv("PEBBLE_AUTHZREUSE", "0")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", box+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +101,7 @@ func nameServer(t testing.TB) string {
 		case strings.HasPrefix(name, "missing."):
 			m.Rcode = dns.RcodeNameError
 		case q.Question[0].Qtype == dns.TypeA:
-			m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.IPv4(127, 0, 0, 1)}}
+			m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.ParseIP(box)}}
 		}
 		_ = w.WriteMsg(m) // the authority asks again
 	})}
