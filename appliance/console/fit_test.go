@@ -11,10 +11,10 @@ import (
 func (d *drive) fits(step string) {
 	d.t.Helper()
 	title, lines, keys := d.m.page()
-	if room := d.m.height - 4; title != "" && len(lines) > room {
+	if room := d.m.height - 3 - len(d.m.foot(keys)); title != "" && len(lines) > room {
 		d.t.Errorf("%s, %q: %d lines where %d fit", step, title, len(lines), room)
 	}
-	for _, l := range append(lines, " "+title, " "+keys) {
+	for _, l := range append(lines, " "+title) {
 		if w := ansi.StringWidth(l); w > d.m.width {
 			d.t.Errorf("%s, %q: %d columns: %q", step, title, w, l)
 		}
@@ -48,4 +48,17 @@ func TestTheFirstBootFitsInEachLanguage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What did not work is said to its end, however long it is.
+func TestALongNoticeIsWhole(t *testing.T) {
+	d, _, _ := menuDrive(t)
+	d.unlock()
+	d.m.notice = "That did not work: the mail service does not answer, for the disk that mail is kept on was pulled out of the box"
+	d.wants(" That did not work: the mail service does not answer, for the disk that mail is\n kept on was pulled out of the box\n")
+	d.fits("notice")
+	d.keys("esc")
+	d.m.notice = d.m.c.T("That did not work: %s", "a service that is asked at each start did not answer within the time it has")
+	d.wants("answer within\n the time it has\n")
+	d.fits("notice on the status page")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/healthapi"
@@ -326,7 +327,8 @@ func (m *model) View() tea.View {
 		v.AltScreen = true
 		return v
 	}
-	bodyHeight := m.height - 4
+	foot := m.foot(keys)
+	bodyHeight := m.height - 3 - len(foot)
 	if len(lines) > bodyHeight {
 		lines = lines[:bodyHeight]
 	}
@@ -341,11 +343,23 @@ func (m *model) View() tea.View {
 		}
 		b.WriteByte('\n')
 	}
-	b.WriteString(m.t.line(m.width) + "\n")
-	b.WriteString(m.t.dim.Render(fit(" "+keys, m.width-1)))
+	b.WriteString(m.t.line(m.width))
+	for _, l := range foot {
+		b.WriteString("\n" + m.t.dim.Render(fit(" "+l, m.width-1)))
+	}
 	v := tea.NewView(b.String())
 	v.AltScreen = true
 	return v
+}
+
+// foot is what stands below the line: the keys, or the last thing done, which may
+// be longer than a line.
+func (m *model) foot(text string) []string {
+	if lipgloss.Width(text) < m.width-1 {
+		return []string{text}
+	}
+	lines := wrap(text, m.width-2)
+	return lines[:min(len(lines), max(1, m.height-leastHeight))]
 }
 
 func (m *model) page() (title string, lines []string, keys string) {
@@ -369,7 +383,7 @@ func (m *model) page() (title string, lines []string, keys string) {
 		return T("Status"), lines, ""
 	}
 	if s := m.top(); s != nil {
-		title, lines, keys = s.view(m, m.width, m.height-4)
+		title, lines, keys = s.view(m, m.width, m.height-3-len(m.foot(m.notice)))
 		if m.notice != "" {
 			keys = m.notice
 		}
@@ -384,5 +398,5 @@ func (m *model) page() (title string, lines []string, keys string) {
 	} else if m.notice != "" {
 		keys = m.notice
 	}
-	return T("Status"), statusView(m.t, m.c, m.state, m.here(), m.width, m.height-4), keys
+	return T("Status"), statusView(m.t, m.c, m.state, m.here(), m.width, m.height-3-len(m.foot(keys))), keys
 }
