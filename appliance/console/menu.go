@@ -77,10 +77,10 @@ func (m *model) menu() *list {
 	T := m.c.T
 	return &list{title: T("Menu"), items: []item{
 		{T("Mailboxes and passwords"), "", func() tea.Cmd { return m.open(m.mailboxes()) }},
+		{T("Aliases and groups"), "", func() tea.Cmd { return m.open(m.addresses()) }},
 		{T("Connecting mail programs"), "", func() tea.Cmd { return m.openText(m.connecting()) }},
 		{T("DNS records to set"), "", func() tea.Cmd { return m.openText(m.dns()) }},
-		{T("Network"), "", func() tea.Cmd { return m.open(m.networkMenu()) }},
-		{T("Firewall"), "", m.openFirewall},
+		{T("Network and firewall"), "", func() tea.Cmd { return m.open(m.networkMenu()) }},
 		{T("How mail leaves"), "", m.openSending},
 		{T("Mail waiting to go out"), "", func() tea.Cmd { return m.open(m.waiting()) }},
 		{T("What happened to a message"), "", m.openTrace},

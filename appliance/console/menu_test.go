@@ -21,6 +21,8 @@ type fakeMail struct {
 	mailapi.Service
 	password string
 	users    []mailapi.User
+	aliases  []mailapi.Alias
+	groups   []mailapi.Group
 	changed  []string
 	// certificate, where set, changes the one of the box's own authority.
 	certificate func(*mailapi.Certificate)
@@ -238,7 +240,7 @@ func TestMailboxesOnTheConsole(t *testing.T) {
 func TestNetworkOnTheConsole(t *testing.T) {
 	d, _, box := menuDrive(t)
 	d.unlock()
-	d.choose("Network")
+	d.choose("Network and firewall")
 	d.choose("Addresses")
 	d.wants("automatic (DHCP)")
 	d.keys("down", "enter", "192.0.2.10", "enter")
@@ -263,7 +265,7 @@ func TestNetworkKeepsItsNameServers(t *testing.T) {
 	d, _, box := menuDrive(t)
 	box.settings.Network = boxapi.Network{Mode: boxapi.ModeDHCP, DNS: []string{"192.0.2.53"}, MTU: 1400}
 	d.unlock()
-	d.choose("Network")
+	d.choose("Network and firewall")
 	d.choose("Addresses")
 	d.keys("enter", "enter", "enter")
 	if n := box.settings.Network; !slices.Equal(n.DNS, []string{"192.0.2.53"}) || n.MTU != 1400 || box.tried == nil {
@@ -275,7 +277,7 @@ func TestTimeServersOnTheConsole(t *testing.T) {
 	d, _, box := menuDrive(t)
 	box.settings.Timezone = "Europe/Berlin"
 	d.unlock()
-	d.choose("Network")
+	d.choose("Network and firewall")
 	d.choose("Time servers and search domains")
 	d.keys("ntp.example.org 192.0.2.1", "enter", "example.org", "enter", "enter")
 	if s := box.settings; !slices.Equal(s.NTP, []string{"ntp.example.org", "192.0.2.1"}) || !slices.Equal(s.Network.Search, []string{"example.org"}) || s.Timezone != "Europe/Berlin" {
@@ -288,6 +290,7 @@ func TestFirewallOnTheConsole(t *testing.T) {
 	d, _, box := menuDrive(t)
 	box.settings.Hostname = "mail.example.org"
 	d.unlock()
+	d.choose("Network and firewall")
 	d.choose("Firewall")
 	d.wants("Nobody opened too many connections")
 	d.keys("esc")

@@ -34,7 +34,7 @@ func TestNetworkIsTestedOnTheFirstBoot(t *testing.T) {
 func TestNetworkIsTestedFromTheMenu(t *testing.T) {
 	d, _, _ := menuDrive(t)
 	d.unlock()
-	d.choose("Network")
+	d.choose("Network and firewall")
 	d.choose("Test the network")
 	d.wants("Port 25 out", "mx.example.org")
 	d.keys("esc", "esc")

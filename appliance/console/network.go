@@ -14,10 +14,11 @@ import (
 // networkMenu is one entry of the menu, which has to fit on 24 lines.
 func (m *model) networkMenu() *list {
 	T := m.c.T
-	return &list{title: T("Network"), items: []item{
+	return &list{title: T("Network and firewall"), items: []item{
 		{T("Addresses"), "", m.openNetwork},
 		{T("Test the network"), "", func() tea.Cmd { m.push(netTestScreen{}); return m.watchTests() }},
 		{T("Time servers and search domains"), "", m.openServers},
+		{T("Firewall"), "", m.openFirewall},
 	}}
 }
 

@@ -18,7 +18,11 @@ func (m *model) mailboxes() *list {
 		title: T("Mailboxes and passwords"),
 		load: func(ctx context.Context) ([]item, error) {
 			users, err := m.mail.Users(ctx)
-			items := []item{{"+ " + T("Add a mailbox"), "", func() tea.Cmd { return m.openAddMailbox(users) }}}
+			if err != nil {
+				return nil, err
+			}
+			domains, err := m.mail.Domains(ctx)
+			items := []item{{"+ " + T("Add a mailbox"), "", func() tea.Cmd { return m.openAddMailbox(domains) }}}
 			for _, u := range users {
 				detail := m.c.Plural(u.Messages, "%d message", "%d messages") + ", " + octets(u.Used)
 				if u.Quota > 0 {
@@ -44,7 +48,11 @@ func (m *model) mailbox(u mailapi.User) *list {
 	if u.Disabled {
 		toggle, change = T("Open it again"), func() tea.Cmd { return m.shutMailbox(u, false) }
 	}
-	return &list{title: u.Address, intro: u.Name, items: []item{
+	intro := u.Name
+	if len(u.Aliases) > 0 {
+		intro += "\n" + T("Also reached as %s", strings.Join(u.Aliases, ", "))
+	}
+	return &list{title: u.Address, intro: intro, items: []item{
 		{T("New password"), "", func() tea.Cmd {
 			word, again := m.newPassword(T("New password"), func() string { return u.Address })
 			m.openForm(&form{
@@ -67,19 +75,14 @@ func (m *model) mailbox(u mailapi.User) *list {
 // shutMailbox closes a mailbox or opens it again.
 func (m *model) shutMailbox(u mailapi.User, disabled bool) tea.Cmd {
 	T := m.c.T
-	return m.ask(func(ctx context.Context) then {
+	said := T("%s is open again.", u.Address)
+	if disabled {
+		said = T("%s is closed.", u.Address)
+	}
+	return m.change(func(ctx context.Context) error {
 		_, err := m.mail.ChangeUser(ctx, u.Address, mailapi.UserChange{Disabled: &disabled})
-		return func() tea.Cmd {
-			switch {
-			case err != nil:
-				m.notice = T("That did not work: %s", err)
-				return nil
-			case disabled:
-				return m.back(T("%s is closed.", u.Address))()
-			}
-			return m.back(T("%s is open again.", u.Address))()
-		}
-	})
+		return err
+	}, m.back(said))
 }
 
 func (m *model) limit(quota int64) string {
@@ -147,29 +150,9 @@ func (m *model) openRemove(u mailapi.User) {
 	})
 }
 
-// openAddMailbox proposes an address in the domain of the people there are, where
-// that is one.
-func (m *model) openAddMailbox(users []mailapi.User) tea.Cmd {
+func (m *model) openAddMailbox(domains []mailapi.Domain) tea.Cmd {
 	T := m.c.T
-	address := newField(field{
-		id: "address", label: T("Address"),
-		check: func(v string) error {
-			if _, err := config.Address(v); err != nil {
-				return errors.New(m.c.Refusal(err.Error()))
-			}
-			return nil
-		},
-	}, "")
-	domains := map[string]bool{}
-	for _, u := range users {
-		_, d, _ := strings.Cut(u.Address, "@")
-		domains[d] = true
-	}
-	if len(domains) == 1 {
-		for d := range domains {
-			address.proposeDomain(d)
-		}
-	}
+	address := m.newAddress(T("Address"), domains)
 	name := newField(field{id: "name", label: T("Name of the person")}, "")
 	word, again := m.newPassword(T("Password of this mailbox"), address.value)
 	m.openForm(&form{
