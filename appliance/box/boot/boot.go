@@ -34,6 +34,7 @@ import (
 
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
+	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/box/journal"
 	"pillarbox/appliance/box/kmsg"
 	"pillarbox/appliance/box/power"
@@ -60,6 +61,7 @@ type System struct {
 	problems problems
 	volumes  volumes
 	hardware *hardware
+	finder   *disk.Finder
 
 	// stop receives the first wish to end this run; later ones are dropped.
 	stop chan stopWish
@@ -123,6 +125,7 @@ func newSystem(cfg Config) *System {
 		},
 	}))
 	s.hardware = newHardware(s.log)
+	s.finder = disk.NewFinder("/sys", "/dev")
 	s.procs = supervise.NewProcesses(func(service string) io.WriteCloser { return book.Writer(service) })
 	s.sup = supervise.New(s.procs, s.tell, s.log)
 	return s
@@ -158,6 +161,9 @@ func (s *System) wish(action power.Action, why string) {
 	default:
 	}
 }
+
+// wished reports whether the end of this run is asked for and has not begun.
+func (s *System) wished() bool { return len(s.stop) > 0 }
 
 // signals turns signals into wishes. All that would end an ordinary program
 // are taken, since the end of PID 1 is the end of the kernel.

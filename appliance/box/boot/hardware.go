@@ -35,7 +35,7 @@ type hardware struct {
 	loader  *modules.Loader // nil when there are no modules to load
 	buttons *power.Buttons
 	pressed chan string   // a power button was pressed
-	disks   chan struct{} // a block device came; capacity 1
+	disks   chan struct{} // a block device came or went; capacity 1
 }
 
 func newHardware(log *slog.Logger) *hardware {
@@ -111,6 +111,9 @@ func (s *System) softWatchdog() {
 func (s *System) device(ctx context.Context, e uevent.Event) {
 	h := s.hardware
 	if e.Action == uevent.Remove {
+		if e.Subsystem == "block" { // of two that are alike the right one may be left
+			h.wakeDisks()
+		}
 		return
 	}
 	if e.Modalias != "" && h.loader != nil {
@@ -124,10 +127,15 @@ func (s *System) device(ctx context.Context, e uevent.Event) {
 		h.buttons.Scan(ctx)
 	}
 	if lost || e.Subsystem == "block" {
-		select {
-		case h.disks <- struct{}{}:
-		default:
-		}
+		h.wakeDisks()
+	}
+}
+
+// wakeDisks has the disks looked at soon.
+func (h *hardware) wakeDisks() {
+	select {
+	case h.disks <- struct{}{}:
+	default:
 	}
 }
 

@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/disk"
 	"pillarbox/appliance/box/efivar"
@@ -27,10 +30,40 @@ const (
 	leaveRetry = 100 * time.Millisecond
 )
 
+// lostForGood is what to do about a disk that does not come back.
+const lostForGood = "If it is lost for good, write the image anew and restore a backup."
+
 // notThere says what it means that the disk for mail is missing, and what to do.
 func notThere(r *disk.Record) string {
 	return fmt.Sprintf("The disk that mail is kept on is not there: %s. No mail can be received or read. "+
-		"Connect it, and the box goes on by itself.", r)
+		"Connect it, and the box goes on by itself. %s", r, lostForGood)
+}
+
+// resetWaits says the same of a factory reset.
+func resetWaits(r *disk.Record) string {
+	return fmt.Sprintf("The factory reset waits for the disk that mail is kept on: %s. "+
+		"Connect it, and the box goes on by itself. If it is lost for good, write the image anew.", r)
+}
+
+// alike says that disks are copies of each other, of which none is known to be the
+// one that mail was kept on last.
+func alike(copies []*disk.Disk) string {
+	return fmt.Sprintf("Several disks hold the same mail, one being a copy of another, and the box cannot tell which is the right one: %s. "+
+		"No mail can be received or read. Disconnect all but the one to be used, and the box goes on by itself.", named(copies))
+}
+
+// copied says that there are copies of the disk that mail is kept on.
+func copied(copies []*disk.Disk) string {
+	return fmt.Sprintf("There is a copy of the disk that mail is kept on: %s. It is not used. "+
+		"Disconnect it, so that it is never taken for the right one.", named(copies))
+}
+
+func named(disks []*disk.Disk) string {
+	var list []string
+	for _, d := range disks {
+		list = append(list, d.String())
+	}
+	return strings.Join(list, " and ")
 }
 
 // lacking is the disk for mail where it is known to be missing.
@@ -42,7 +75,7 @@ func (v *volumes) lacking() *disk.Record {
 
 // findData mounts the data volume: that of the disk that was chosen for mail, and
 // no other in its place; without a choice own, that of the system disk.
-func (s *System) findData(ctx context.Context, own *disk.Partition, disks []disk.Disk) {
+func (s *System) findData(ctx context.Context, own *disk.Partition, disks []disk.Disk, late bool) {
 	state, _, _ := s.volumes.get()
 	var record *disk.Record
 	if state != nil {
@@ -52,21 +85,93 @@ func (s *System) findData(ctx context.Context, own *disk.Partition, disks []disk
 			return
 		}
 	}
-	if record != nil && s.volumes.resetting {
-		if !s.emptyMailDisk(ctx, record, disks) {
-			return
+	if record == nil {
+		if s.volumes.lacks = nil; own != nil {
+			s.takeData(ctx, *own, disks)
 		}
-		record = nil
+		return
 	}
-	p := own
-	if s.volumes.lacks = nil; record != nil {
-		if _, p = disk.ByGUID(disks, record.Partition); p == nil {
-			s.volumes.lacks = record
+	d, p, wrong := chooseMailDisk(record, disks, late, s.volumes.resetting)
+	switch {
+	case p == nil:
+		s.volumes.lacks = record
+		if subject := "data volume"; wrong != "" {
+			if s.volumes.resetting {
+				subject = "factory reset"
+			}
+			s.problems.add(subject, wrong)
+		}
+	case s.volumes.resetting:
+		if s.emptyMailDisk(ctx, *p) && own != nil {
+			s.takeData(ctx, *own, disks)
+		}
+	default:
+		s.volumes.lacks = nil
+		if s.takeData(ctx, *p, disks) && !record.Of(d) {
+			s.isOtherDisk(record, d)
 		}
 	}
-	if p != nil {
-		s.takeData(ctx, *p, disks)
+}
+
+// chooseMailDisk finds the disk of the record. Without it, or where it cannot be told
+// from a copy, it says what is wrong once it is late; until then it waits for the
+// disk that the record describes, where another has come in its place.
+func chooseMailDisk(r *disk.Record, disks []disk.Disk, late, resetting bool) (d *disk.Disk, p *disk.Partition, wrong string) {
+	d, p, copies := r.Find(disks)
+	switch {
+	case !late && (p == nil || !r.Of(d)):
+		return nil, nil, ""
+	case p != nil:
+		return d, p, ""
+	case len(copies) > 0:
+		return nil, nil, alike(copies)
+	case resetting:
+		return nil, nil, resetWaits(r)
 	}
+	return nil, nil, notThere(r)
+}
+
+// isOtherDisk notes that the disk for mail is another one than before, a copy that
+// took its place, or one behind another controller. From now on that is the one that
+// is known: of two copies the one that was used last is the right one.
+func (s *System) isOtherDisk(before *disk.Record, now *disk.Disk) {
+	s.tell(initapi.Event{Time: time.Now(), Level: initapi.LevelWarn, Service: "init",
+		Text: fmt.Sprintf("the disk that mail is kept on was %s and is %s now: it is a copy, or connected in another way", before, now)})
+	if err := disk.RecordOf(now, before.Partition).Keep(statePath); err != nil {
+		s.problems.add("mail disk", err.Error())
+	}
+}
+
+// findCopies looks for copies of the disk that mail is kept on.
+func (s *System) findCopies() {
+	s.volumes.work.Lock()
+	defer s.volumes.work.Unlock()
+	disks, err := s.finder.Find()
+	if err != nil {
+		s.log.Info("some disks cannot be read", "error", err)
+	}
+	s.noteCopies(disks)
+}
+
+// noteCopies notes which of disks are copies of the one that mail is kept on.
+// volumes.work is held.
+func (s *System) noteCopies(disks []disk.Disk) {
+	const subject = "copies of the disk for mail"
+	state, data, _ := s.volumes.get()
+	if state == nil || data == nil {
+		return
+	}
+	record, err := disk.ReadRecord(statePath)
+	if err != nil || record == nil {
+		return // it is not known to be on a disk of its own
+	}
+	_, _, copies := record.Find(disks)
+	copies = slices.DeleteFunc(copies, func(d *disk.Disk) bool { return d.Name == data.Disk })
+	if len(copies) == 0 {
+		s.problems.solved(subject)
+		return
+	}
+	s.problems.add(subject, copied(copies))
 }
 
 // isHome tells whether mail is kept on the data volume m, which was just mounted.
@@ -95,14 +200,8 @@ func (s *System) isHome(m *disk.Mount, known bool) bool {
 
 // emptyMailDisk takes the disk for mail through a factory reset: it is empty before
 // the box forgets which it is. It reports whether it is done.
-func (s *System) emptyMailDisk(ctx context.Context, r *disk.Record, disks []disk.Disk) bool {
-	_, p := disk.ByGUID(disks, r.Partition)
-	if p == nil {
-		s.problems.add("factory reset", fmt.Sprintf("The factory reset waits for the disk that mail is kept on: %s. "+
-			"Connect it, and the box goes on by itself.", r))
-		return false
-	}
-	m := s.take(ctx, "data", *p, dataPath)
+func (s *System) emptyMailDisk(ctx context.Context, p disk.Partition) bool {
+	m := s.take(ctx, "data", p, dataPath)
 	if m == nil {
 		return false
 	}
@@ -118,6 +217,7 @@ func (s *System) emptyMailDisk(ctx context.Context, r *disk.Record, disks []disk
 		s.problems.add("factory reset", err.Error())
 		return false
 	}
+	s.volumes.lacks = nil
 	s.problems.solved("factory reset")
 	return true
 }
@@ -150,7 +250,7 @@ func (s *System) useMailDisk(ctx context.Context, guid string) error {
 	}
 	var record *disk.Record
 	if d, _ := disk.ByGUID(disks, guid); d != nil {
-		record = &disk.Record{Partition: guid, Model: d.Model, Serial: d.Serial, Size: d.Size}
+		record = disk.RecordOf(d, guid)
 	}
 	release, err := s.sup.Hold(waiting, serviceMail)
 	defer func() {
@@ -160,7 +260,7 @@ func (s *System) useMailDisk(ctx context.Context, guid string) error {
 		}
 		// Without a data volume maild would begin anew in memory.
 		s.volumes.held = release
-		s.lateDisks(context.WithoutCancel(ctx))
+		s.hardware.wakeDisks()
 	}()
 	var none *wire.Error
 	if err != nil && !(errors.As(err, &none) && none.Code == wire.CodeNotFound) { // not in this image
@@ -241,7 +341,7 @@ func (m move) run() error {
 // awaitPartition waits until the partition that is meant can be seen.
 func (s *System) awaitPartition(ctx context.Context, guid string) (*disk.Partition, []disk.Disk, error) {
 	for {
-		disks, err := disk.Find("/sys", "/dev")
+		disks, err := s.finder.Find()
 		if err != nil {
 			s.log.Info("some disks cannot be read", "error", err)
 		}

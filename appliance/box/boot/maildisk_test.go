@@ -1,13 +1,17 @@
 package boot
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/uevent"
 )
 
 var errCut = errors.New("power cut")
@@ -97,11 +101,110 @@ func TestVolumeThatWasLeftIsNotHome(t *testing.T) {
 	}
 }
 
-func TestSentenceOfTheMissingDisk(t *testing.T) {
+func TestSentencesOfTheMissingDisk(t *testing.T) {
 	r := &disk.Record{Partition: "p", Model: "ACME SSD", Serial: "S1", Size: 5e11}
 	want := "The disk that mail is kept on is not there: ACME SSD, serial number S1, 500.0 GB. No mail can be received or read. " +
-		"Connect it, and the box goes on by itself."
+		"Connect it, and the box goes on by itself. If it is lost for good, write the image anew and restore a backup."
 	if got := notThere(r); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	want = "The factory reset waits for the disk that mail is kept on: ACME SSD, serial number S1, 500.0 GB. " +
+		"Connect it, and the box goes on by itself. If it is lost for good, write the image anew."
+	if got := resetWaits(r); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// mailOn is a disk with the partition of mail.
+func mailOn(name, serial string) disk.Disk {
+	return disk.Disk{Name: name, Model: "ACME SSD", Serial: serial, Size: 5e11, Partitions: []disk.Partition{{Name: name + "1", Disk: name, GUID: "p"}}}
+}
+
+// Mail is taken from the disk that the record describes. Of another, such as a copy,
+// only when that one did not come in time; of several that might be it, from none.
+func TestChooseMailDisk(t *testing.T) {
+	r := &disk.Record{Partition: "p", Model: "ACME SSD", Serial: "S1", Size: 5e11}
+	original, second, third := mailOn("sdb", "S1"), mailOn("sdc", "S2"), mailOn("sdd", "S3")
+	const both = "Several disks hold the same mail, one being a copy of another, and the box cannot tell which is the right one: " +
+		"ACME SSD, serial number S2, 500.0 GB (sdc) and ACME SSD, serial number S3, 500.0 GB (sdd). " +
+		"No mail can be received or read. Disconnect all but the one to be used, and the box goes on by itself."
+	for _, tt := range []struct {
+		name            string
+		disks           []disk.Disk
+		late, resetting bool
+		want, wrong     string
+	}{
+		{"there", []disk.Disk{original}, false, false, "sdb1", ""},
+		{"not yet", nil, false, false, "", ""},
+		{"never", nil, true, false, "", notThere(r)},
+		{"never, for a reset", nil, true, true, "", resetWaits(r)},
+		{"a copy, and the original may come", []disk.Disk{second}, false, false, "", ""},
+		{"a copy in its place", []disk.Disk{second}, true, false, "sdc1", ""},
+		{"beside a copy", []disk.Disk{second, original}, false, false, "sdb1", ""},
+		{"two copies, and the original may come", []disk.Disk{second, third}, false, false, "", ""},
+		{"two copies", []disk.Disk{second, third}, true, false, "", both},
+		{"two copies, to be emptied", []disk.Disk{second, third}, true, true, "", both},
+	} {
+		_, p, wrong := chooseMailDisk(r, tt.disks, tt.late, tt.resetting)
+		got := ""
+		if p != nil {
+			got = p.Name
+		}
+		if got != tt.want || wrong != tt.wrong {
+			t.Errorf("%s: %q, %q", tt.name, got, wrong)
+		}
+	}
+	want := "There is a copy of the disk that mail is kept on: ACME SSD, serial number S2, 500.0 GB (sdc). It is not used. " +
+		"Disconnect it, so that it is never taken for the right one."
+	if got := copied([]*disk.Disk{&second}); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Another Pillarbox in the machine is not taken while the stick that was booted is
+// slow to appear.
+func TestSlowSystemDisk(t *testing.T) {
+	other := []disk.Disk{{Name: "sda", Partitions: []disk.Partition{{Name: "sda2", GUID: "esp-a"}}}}
+	for loader, want := range map[string]bool{"esp-b": true, "esp-a": false, "": false} {
+		if got := slow(other, loader); got != want {
+			t.Errorf("booted from %q: %v", loader, got)
+		}
+	}
+}
+
+// A volume that could not be used is tried again without any disk coming or going,
+// and left alone once it is there.
+func TestVolumesAreLookedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var tries, settled int
+		w := diskWatch{
+			await:    s.awaitDisk,
+			complete: func() bool { return tries >= 3 },
+			mount:    func(context.Context) { tries++ },
+			settled:  func() { settled++ },
+		}
+		go w.run(ctx)
+		time.Sleep(2*lookAgain + time.Second)
+		synctest.Wait()
+		if tries != 2 {
+			t.Errorf("%d tries after %v", tries, 2*lookAgain)
+		}
+		s.hardware.wakeDisks() // a disk comes: at once
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if tries != 3 || settled != 0 {
+			t.Errorf("%d tries after a disk came, %d looks", tries, settled)
+		}
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		s.device(ctx, uevent.Event{Action: uevent.Remove, Subsystem: "block"})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if tries != 3 || settled != 1 {
+			t.Errorf("when all are there: %d tries, %d looks", tries, settled)
+		}
+	})
 }

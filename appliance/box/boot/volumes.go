@@ -45,6 +45,10 @@ const (
 	// disk is there: its controller is a single one, or USB.
 	mailDiskWait = 10 * time.Second
 
+	// lookAgain is the time between two looks for volumes that are still missing:
+	// the event may be lost, and a disk that could not be used may recover without.
+	lookAgain = time.Minute
+
 	// settleTime lets the partitions of a disk that just came appear.
 	settleTime = 200 * time.Millisecond
 )
@@ -72,6 +76,12 @@ type volumes struct {
 	held func()
 }
 
+// complete reports whether all that mail needs is mounted.
+func (v *volumes) complete() bool {
+	state, data, _ := v.get()
+	return state != nil && data != nil
+}
+
 func (v *volumes) get() (state, data, esp *disk.Mount) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -81,14 +91,16 @@ func (v *volumes) get() (state, data, esp *disk.Mount) {
 // startVolumes mounts the volumes of the box. When they do not appear in time
 // the boot goes on without, and they are used when they come.
 func (s *System) startVolumes(ctx context.Context) {
+	defer s.watchDisks(ctx)
 	begin := time.Now()
 	told := false
-	for !s.mountVolumes(ctx) && ctx.Err() == nil {
+	for !s.mountVolumes(ctx, false) && ctx.Err() == nil {
 		what, limit := "the system disk", diskWait
 		if s.volumes.lacking() != nil {
 			what, limit = "the disk for mail", mailDiskWait
 		}
-		if time.Since(begin) > limit {
+		// Who has pressed the power button does not wait for disks.
+		if time.Since(begin) > limit || s.wished() {
 			break
 		}
 		if !told && time.Since(begin) > 2*time.Second {
@@ -97,31 +109,54 @@ func (s *System) startVolumes(ctx context.Context) {
 		}
 		s.awaitDisk(ctx, diskPoll)
 	}
-	state, data, _ := s.volumes.get()
-	if state != nil && data != nil {
+	if s.wished() || s.volumes.complete() || s.mountVolumes(ctx, true) {
 		return
 	}
-	if lacks := s.volumes.lacking(); lacks != nil {
-		s.problems.add("data volume", notThere(lacks))
-	} else if data == nil {
+	state, data, _ := s.volumes.get()
+	if data == nil {
 		s.missing("data", "mail cannot be received or read until it is there", data == nil && state == nil)
 	}
 	if state == nil {
 		s.missing("state", "settings cannot be kept until it is there", false)
 	}
-	s.lateDisks(ctx)
 }
 
-// lateDisks looks for the volumes whenever a disk comes, until they are there.
-func (s *System) lateDisks(ctx context.Context) {
-	s.guard("late disks", func() {
-		for ctx.Err() == nil {
-			s.awaitDisk(ctx, 0)
-			if s.mountVolumes(ctx) {
-				return
-			}
+// watchDisks looks for volumes that are missing until ctx ends: whenever a disk
+// comes or goes, and from time to time. When they are there it looks for copies of
+// the disk for mail alone.
+func (s *System) watchDisks(ctx context.Context) {
+	w := diskWatch{
+		await:    s.awaitDisk,
+		complete: s.volumes.complete,
+		mount:    func(ctx context.Context) { s.mountVolumes(ctx, true) },
+		settled:  s.findCopies,
+	}
+	s.guard("disks", func() { w.run(ctx) })
+}
+
+// diskWatch is what watchDisks does.
+type diskWatch struct {
+	await    func(ctx context.Context, limit time.Duration) // a disk, or the limit where that is not 0
+	complete func() bool                                    // no volume is missing
+	mount    func(ctx context.Context)
+	settled  func()
+}
+
+func (w diskWatch) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		limit := lookAgain
+		if w.complete() {
+			limit = 0
 		}
-	})
+		w.await(ctx, limit)
+		switch {
+		case ctx.Err() != nil:
+		case w.complete():
+			w.settled()
+		default:
+			w.mount(ctx)
+		}
+	}
 }
 
 // missing notes that a volume is not there, unless a better reason is known.
@@ -167,11 +202,12 @@ func (s *System) awaitDisk(ctx context.Context, limit time.Duration) {
 
 // mountVolumes looks for the volumes that are not mounted yet, grows and mounts
 // them, and does what waits for them. It reports whether all that mail needs
-// is there.
-func (s *System) mountVolumes(ctx context.Context) bool {
+// is there. Before late, which says that disks had their time to come, the right
+// ones are waited for where others are there that might be taken for them.
+func (s *System) mountVolumes(ctx context.Context, late bool) bool {
 	s.volumes.work.Lock()
 	defer s.volumes.work.Unlock()
-	disks, err := disk.Find("/sys", "/dev")
+	disks, err := s.finder.Find()
 	if err != nil {
 		s.log.Warn("some disks cannot be read", "error", err)
 	}
@@ -180,7 +216,7 @@ func (s *System) mountVolumes(ctx context.Context) bool {
 		s.log.Warn("boot disk", "error", err)
 	}
 	found, notes := disk.Choose(disks, loader)
-	if !found.Complete() && found.ESP == nil {
+	if !found.Complete() && found.ESP == nil || !late && slow(disks, loader) {
 		return false
 	}
 	for _, note := range notes {
@@ -191,17 +227,25 @@ func (s *System) mountVolumes(ctx context.Context) bool {
 		s.takeState(ctx, *found.State)
 	}
 	if data == nil {
-		s.findData(ctx, found.Data, disks)
+		s.findData(ctx, found.Data, disks, late)
 	}
 	if esp == nil && found.ESP != nil {
 		s.takeESP(*found.ESP)
 	}
-	state, data, _ = s.volumes.get()
-	if data != nil && s.volumes.held != nil {
+	if _, data, _ = s.volumes.get(); data != nil && s.volumes.held != nil {
 		s.volumes.held()
 		s.volumes.held = nil
 	}
-	return state != nil && data != nil
+	s.noteCopies(disks)
+	return s.volumes.complete()
+}
+
+// slow reports whether the disk that was booted, as far as the loader says, is not
+// there yet: a stick takes seconds, and until then another Pillarbox in the machine
+// looks like the only one.
+func slow(disks []disk.Disk, loader string) bool {
+	d, _ := disk.ByGUID(disks, loader)
+	return loader != "" && d == nil
 }
 
 // takeState mounts the state volume and begins to keep logs on it.
@@ -224,7 +268,10 @@ func (s *System) takeState(ctx context.Context, p disk.Partition) {
 	s.volumes.state = m
 	s.volumes.mu.Unlock()
 	s.problems.solved("state volume")
-	s.sup.Restart(serviceBox) // late: it runs without its settings
+	// Late: they run without their settings.
+	for _, service := range []string{serviceBox, serviceHealth} {
+		s.sup.Restart(service)
+	}
 }
 
 // takeData mounts the data volume and lets maild go on. It reports whether it did.

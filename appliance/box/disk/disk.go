@@ -105,8 +105,11 @@ func Choose(disks []Disk, loader string) (v Volumes, notes []string) {
 	}
 	if len(others) > 0 {
 		why := "it is the disk that was booted"
-		if !first.booted {
+		switch {
+		case !first.booted:
 			why = "the loader does not say which was booted"
+		case list[1].booted: // both were written from one image, or copied
+			why = "which of them was booted cannot be told"
 		}
 		notes = append(notes, fmt.Sprintf("%s also holds volumes of a Pillarbox and is left alone; %s is used: %s",
 			strings.Join(others, ", "), first.disk.Name, why))

@@ -35,6 +35,15 @@ func box(name, flags string, removable bool) Disk {
 	return d
 }
 
+// twinOf gives the partitions of d the GUIDs that those of the disk name have: both
+// were written from one image.
+func twinOf(name string, d Disk) Disk {
+	for i := range d.Partitions {
+		d.Partitions[i].GUID = fmt.Sprint("guid-", name, i+1)
+	}
+	return d
+}
+
 func TestChoose(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -53,6 +62,7 @@ func TestChoose(t *testing.T) {
 		{"data on another disk", []Disk{box("sda", "-ES", false), box("sdb", "D", false)}, "guid-sda2", "sda2 sda3 sdb1", ""},
 		{"booted from a bare stick", []Disk{box("sda", "-ESD", false), box("sdb", "E", true)}, "guid-sdb1", "sdb1 sda3 sda4", ""},
 		{"a disk with mail alone is no second system", []Disk{box("sda", "-ESD", false), box("sdb", "D", false)}, "guid-sda2", "sda2 sda3 sda4", ""},
+		{"two of one image", []Disk{box("sda", "-ESD", true), twinOf("sda", box("sdb", "-ESD", false))}, "guid-sda2", "sdb2 sdb3 sdb4", "sda also holds volumes of a Pillarbox and is left alone; sdb is used: which of them was booted cannot be told"},
 		{"damaged data", []Disk{box("sda", "-ESd", false)}, "guid-sda2", "sda2 sda3 sda4", "sda4 is named PBX-DATA but holds no"},
 		{"damaged state", []Disk{box("sda", "-EsD", false)}, "", "sda2 sda3 sda4", "sda3 is named STATE but holds no"},
 	} {
@@ -120,8 +130,8 @@ func TestScan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{nvme0n1  N1 8192 4096 false true [] NVMe  false false} {sda Disk of Doom ABC12 1048576 512 false false ` +
-		`[{sda2 sda 2 16384 8192     } {sda10 sda 10 32768 4096     }]   false false} {vda virtual disk V1 4096 0 true false []   false false}]`
+	want := `[{nvme0n1  N1 8192 4096 false true [] NVMe   false false} {sda Disk of Doom ABC12 1048576 512 false false ` +
+		`[{sda2 sda 2 16384 8192     } {sda10 sda 10 32768 4096     }]    false false} {vda virtual disk V1 4096 0 true false []    false false}]`
 	if got := fmt.Sprint(disks); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -176,7 +176,7 @@ func TestFind(t *testing.T) {
 		"sda": strings.Repeat("\x00", 64*mib), "sda1": string(super(nil)), "sdb": strings.Repeat("\x00", 4096),
 		"sdc": "short: the rest cannot be read", "sdd": "XFSB" + strings.Repeat("\x00", 8188),
 	})
-	disks, err := Find(sys, dev)
+	disks, err := NewFinder(sys, dev).Find()
 	if err == nil || len(disks) != 4 {
 		t.Fatalf("%+v, %v", disks, err)
 	}

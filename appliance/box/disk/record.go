@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"pillarbox/appliance/config/atomicfile"
@@ -88,15 +89,77 @@ func RemoveRecord(state string) error {
 
 // ByGUID finds a partition, and the disk it is on; nil where it is not there.
 func ByGUID(disks []Disk, guid string) (*Disk, *Partition) {
+	all := withGUID(disks, guid)
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return all[0].disk, all[0].partition
+}
+
+// place is a partition on its disk.
+type place struct {
+	disk      *Disk
+	partition *Partition
+}
+
+// withGUID finds all partitions with a GUID: a copy of a disk has that of the
+// original. A disk that is seen by two cables is one; that its number alone is the
+// same is not enough, for there are makers who give all their disks the same.
+func withGUID(disks []Disk, guid string) (all []place) {
 	for i := range disks {
-		for j := range disks[i].Partitions {
-			if p := &disks[i].Partitions[j]; strings.EqualFold(p.GUID, guid) && guid != "" {
-				return &disks[i], p
+		d := &disks[i]
+		if d.WWID != "" && slices.ContainsFunc(all, func(a place) bool { return a.disk.WWID == d.WWID && RecordOf(a.disk, "").Of(d) }) {
+			continue
+		}
+		for j := range d.Partitions {
+			if p := &d.Partitions[j]; strings.EqualFold(p.GUID, guid) && guid != "" {
+				all = append(all, place{d, p})
+				break
 			}
 		}
 	}
-	return nil, nil
+	return all
 }
+
+// RecordOf is the record of the partition with a GUID on d.
+func RecordOf(d *Disk, guid string) *Record {
+	return &Record{Partition: guid, Model: d.Model, Serial: d.Serial, Size: d.Size}
+}
+
+// Of reports whether r describes d.
+func (r *Record) Of(d *Disk) bool {
+	return r.Model == d.Model && r.Serial == d.Serial && r.Size == d.Size
+}
+
+// Find finds the partition of r among disks, and the disk it is on; nil where it is
+// not there. Where disks are copies of each other, copies are all that have the
+// partition, and it is that of the disk which r describes: the one used last. Which
+// of them that is can be told by a serial number that one of them alone has; where
+// none has it there is no partition, for one of them would be a guess.
+func (r *Record) Find(disks []Disk) (d *Disk, p *Partition, copies []*Disk) {
+	all := withGUID(disks, r.Partition)
+	switch len(all) {
+	case 0:
+		return nil, nil, nil
+	case 1:
+		return all[0].disk, all[0].partition, nil
+	}
+	found := 0
+	for _, a := range all {
+		copies = append(copies, a.disk)
+		if r.Serial != "" && r.Of(a.disk) {
+			d, p = a.disk, a.partition
+			found++
+		}
+	}
+	if found != 1 {
+		return nil, nil, copies
+	}
+	return d, p, copies
+}
+
+// String says which disk it is, for who looks for it among others.
+func (d *Disk) String() string { return RecordOf(d, "").String() + " (" + d.Name + ")" }
 
 // Size writes a number of octets as people do.
 func Size(n int64) string {

@@ -24,6 +24,7 @@ type Disk struct {
 	ReadOnly   bool
 	Partitions []Partition // by number
 	Bus        string      // how it is attached, such as USB; empty where not known
+	WWID       string      // the number that no other disk of the world has; empty where not known
 
 	// These are filled in by Find. FileSystem is the kind of what lies on the
 	// disk without partitions, Blank that its beginning holds nothing at all.
@@ -81,6 +82,7 @@ func Scan(sys string) ([]Disk, error) {
 		if d.Size == 0 {
 			continue
 		}
+		d.WWID = wwid(dir, d.Bus)
 		if d.Model == "" && strings.HasPrefix(d.Name, "vd") {
 			d.Model = "virtual disk"
 		}
@@ -142,6 +144,20 @@ func serial(dir string) string {
 		return ""
 	}
 	return printable(string(page[4:]))
+}
+
+// wwid returns the number of a disk by the registries of IEEE. Of a disk behind a
+// USB bridge it may be the bridge's, of which there are two alike.
+func wwid(dir, bus string) string {
+	if bus == "USB" {
+		return ""
+	}
+	for _, name := range []string{"wwid", "device/wwid"} { // NVMe, SCSI
+		if s := attr(dir, name); strings.HasPrefix(s, "eui.") || strings.HasPrefix(s, "naa.") {
+			return s
+		}
+	}
+	return ""
 }
 
 func attr(dir, name string) string {

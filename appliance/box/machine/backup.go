@@ -31,7 +31,7 @@ func (m *Manager) BackupToStick(ctx context.Context) (*boxapi.StickFile, error) 
 	}
 	short, _, _ := strings.Cut(m.hostname(), ".")
 	name := backupPrefix + short + "-" + time.Now().UTC().Format("20060102-150405") + backupSuffix
-	f, err := m.toStick(name, func(w io.Writer) error { return m.cfg.Backup.Backup(ctx, backupapi.Request{}, w) })
+	f, err := m.toStick(ctx, name, func(w io.Writer) error { return m.cfg.Backup.Backup(ctx, backupapi.Request{}, w) })
 	if errors.Is(err, unix.EFBIG) { // FAT's largest file has 4 GiB
 		return nil, wire.Conflict("the mail is more than a stick with a FAT file system takes in one file, 4 GB")
 	}
@@ -39,9 +39,9 @@ func (m *Manager) BackupToStick(ctx context.Context) (*boxapi.StickFile, error) 
 }
 
 // StickBackups lists the backups on all sticks, newest first by their names.
-func (m *Manager) StickBackups(context.Context) ([]boxapi.StickFile, error) {
+func (m *Manager) StickBackups(ctx context.Context) ([]boxapi.StickFile, error) {
 	found := []boxapi.StickFile{}
-	err := m.eachStick(func(stick, dir string) error {
+	err := m.eachStick(ctx, func(stick, dir string) error {
 		list, err := os.ReadDir(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", stick, err)
@@ -78,7 +78,7 @@ func (m *Manager) RestoreFromStick(ctx context.Context, r boxapi.RestoreRequest)
 	if !isBackup(r.File.Name) || m.cfg.Backup == nil {
 		return wire.NotFound("%s is no backup", r.File.Name)
 	}
-	err := m.eachStick(func(stick, dir string) error {
+	err := m.eachStick(ctx, func(stick, dir string) error {
 		if stick != r.File.Stick {
 			return nil
 		}

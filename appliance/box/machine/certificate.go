@@ -24,7 +24,7 @@ func (m *Manager) CertificateFromStick(ctx context.Context) error {
 		return wire.Unavailable("the mail service cannot be asked")
 	}
 	c := mailapi.CertificateChoice{Mode: mailapi.CertificateImported}
-	err := m.eachStick(func(_, dir string) error {
+	err := m.eachStick(ctx, func(_, dir string) error {
 		if err := readCertificate(dir, &c); errors.Is(err, fs.ErrNotExist) {
 			return nil // on another stick
 		} else if err != nil {

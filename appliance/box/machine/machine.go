@@ -102,10 +102,12 @@ type Manager struct {
 	wall      wall
 	ask       func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
 
-	disks struct { // as they were found lately
+	finder *disk.Finder
+	disks  struct { // as they were found lately
 		sync.Mutex
-		list  []disk.Disk
-		found time.Time
+		list    []disk.Disk
+		found   time.Time
+		looking chan struct{} // closed when the look that is under way has ended; nil: none is
 	}
 }
 
@@ -117,6 +119,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.TryFor = tryFor
 	}
 	m := &Manager{cfg: cfg, ask: clock.Ask(&nts.Client{Floor: cfg.BuildTime}), provision: boxapi.Provision{State: boxapi.ProvisionNone}}
+	m.finder = disk.NewFinder(m.path("sys"), m.path("dev"))
 	raw, err := os.ReadFile(m.settingsFile())
 	if err == nil {
 		err = json.Unmarshal(raw, &m.settings)
@@ -395,6 +398,11 @@ func (m *Manager) FactoryReset(ctx context.Context, r boxapi.ResetRequest) error
 	if !st.State.Mounted || st.State.ReadOnly {
 		return wire.Conflict("the state volume cannot be written: see the problems of the box")
 	}
+	// It would wait for that disk, with the settings gone already.
+	if record, err := disk.ReadRecord(m.cfg.State); err == nil && record != nil && !st.Data.Mounted {
+		return wire.Conflict("A factory reset needs the disk that mail is kept on, and it is not there: %s. Connect it first. "+
+			"If it is lost for good, write the image anew.", record)
+	}
 	if err := reset.Ask(m.cfg.State); err != nil {
 		return err
 	}
@@ -460,18 +468,53 @@ func (m *Manager) Status(ctx context.Context) (*boxapi.Status, error) {
 // tables for each who looks at the box every few seconds would not let them rest.
 const disksHold = 15 * time.Second
 
+// glance is how long who only looks waits for the disks: one that is ill must not
+// hold up what else the box says of itself, by which it is judged whether it works.
+const glance = time.Second
+
 // findDisks lists the disks as they were lately.
 func (m *Manager) findDisks() []disk.Disk {
 	m.disks.Lock()
 	defer m.disks.Unlock()
-	if time.Since(m.disks.found) >= disksHold {
-		list, err := disk.Find(m.path("sys"), m.path("dev"))
-		if err != nil {
-			m.cfg.Log.Debug("disks", "error", err)
-		}
-		m.disks.list, m.disks.found = list, time.Now()
+	if m.disks.looking == nil && time.Since(m.disks.found) >= disksHold {
+		looking := make(chan struct{})
+		m.disks.looking = looking
+		go func() {
+			defer close(looking)
+			m.freshDisks()
+			m.disks.Lock()
+			defer m.disks.Unlock()
+			m.disks.looking = nil
+		}()
 	}
-	return m.disks.list
+	if looking := m.disks.looking; looking != nil {
+		m.disks.Unlock()
+		select {
+		case <-looking:
+		case <-time.After(glance):
+		}
+		m.disks.Lock()
+	}
+	if !m.disks.found.IsZero() {
+		return m.disks.list
+	}
+	list, err := disk.Scan(m.path("sys")) // what is on them comes later
+	if err != nil {
+		m.cfg.Log.Debug("disks", "error", err)
+	}
+	return list
+}
+
+// freshDisks lists the disks as they are.
+func (m *Manager) freshDisks() []disk.Disk {
+	list, err := m.finder.Find()
+	if err != nil {
+		m.cfg.Log.Debug("disks", "error", err)
+	}
+	m.disks.Lock()
+	defer m.disks.Unlock()
+	m.disks.list, m.disks.found = list, time.Now()
+	return list
 }
 
 // describe fills in what the kernel and the firmware say.

@@ -21,14 +21,9 @@ import (
 // listDisks describes the disks. st is what init says, nil where it says nothing.
 func (m *Manager) listDisks(st *initapi.Status) []boxapi.Disk {
 	disks := m.findDisks()
-	system, mail := "", ""
+	system, mail := systemDisk(st, disks), ""
 	if st != nil {
-		system, mail = st.State.Disk, st.Data.Disk
-	}
-	if system == "" {
-		if own, _ := disk.Choose(disks, ""); own.State != nil {
-			system = own.State.Disk
-		}
+		mail = st.Data.Disk
 	}
 	list := []boxapi.Disk{}
 	for i := range disks {
@@ -44,6 +39,18 @@ func (m *Manager) listDisks(st *initapi.Status) []boxapi.Disk {
 		list = append(list, b)
 	}
 	return list
+}
+
+// systemDisk is the disk that the box runs from: as init says, or by what lies on
+// the disks where it says nothing.
+func systemDisk(st *initapi.Status, disks []disk.Disk) string {
+	if st != nil && st.State.Disk != "" {
+		return st.State.Disk
+	}
+	if own, _ := disk.Choose(disks, ""); own.State != nil {
+		return own.State.Disk
+	}
+	return ""
 }
 
 // holds says what is on a disk.
@@ -92,8 +99,7 @@ func (m *Manager) UseDisk(ctx context.Context, r boxapi.UseDiskRequest) error {
 	// No stick is looked for on a disk that is being made anew.
 	m.sticks.Lock()
 	defer m.sticks.Unlock()
-	m.forgetDisks()
-	for _, d := range m.findDisks() {
+	for _, d := range m.freshDisks() {
 		if d.Name == r.Name && d.Serial == r.Serial && d.Size == r.Size {
 			return m.useDisk(ctx, d)
 		}
@@ -164,8 +170,7 @@ func (m *Manager) forgetDisks() {
 // provisionedDisk finds the disk that a provisioning file names; nil where mail is
 // kept on it already.
 func (m *Manager) provisionedDisk(ctx context.Context, b *config.Box) (*disk.Disk, error) {
-	m.forgetDisks()
-	disks := m.findDisks()
+	disks := m.freshDisks()
 	var found []disk.Disk
 	for _, is := range []func(d disk.Disk) bool{
 		func(d disk.Disk) bool { return d.Serial == b.DataDisk },

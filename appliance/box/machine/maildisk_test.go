@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/api/boxapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/reset"
 	"pillarbox/image/gpt"
 )
 
@@ -293,5 +295,44 @@ func TestHolds(t *testing.T) {
 		if got, kinds := holds(&tt.disk), strings.Join(fileSystems(&tt.disk), " "); got != tt.want || kinds != tt.kinds {
 			t.Errorf("%+v: %q and %q, want %q and %q", tt.disk, got, kinds, tt.want, tt.kinds)
 		}
+	}
+}
+
+// A disk that does not answer, whichever it is, does not hold up what the box says
+// of itself: by that the watchdog judges whether it works.
+func TestStatusWithADiskThatHangs(t *testing.T) {
+	m, root, _, _ := newDiskTest(t)
+	ill := filepath.Join(root, "dev/sdd")
+	if err := errors.Join(os.Remove(ill), unix.Mkfifo(ill, 0o600)); err != nil { // who opens it waits
+		t.Fatal(err)
+	}
+	s, err := m.Status(t.Context())
+	if err != nil || len(s.Disks) != 4 || s.Disks[0].Role != boxapi.RoleSystem {
+		t.Errorf("%+v, %v", s, err)
+	}
+	w, err := os.OpenFile(ill, os.O_WRONLY, 0) // lets the look end
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+}
+
+// A factory reset is not begun that would wait for a disk that may never come back.
+func TestFactoryResetWithoutTheMailDisk(t *testing.T) {
+	m, root, i, _ := newDiskTest(t)
+	record := &disk.Record{Partition: "p", Model: "ACME SSD", Serial: "B1", Size: mailDiskSize}
+	if err := record.Keep(filepath.Join(root, "state")); err != nil {
+		t.Fatal(err)
+	}
+	i.dataGone = true
+	err := m.FactoryReset(t.Context(), boxapi.ResetRequest{Hostname: "pillarbox"})
+	const want = "A factory reset needs the disk that mail is kept on, and it is not there: ACME SSD, serial number B1, 2.1 GB. " +
+		"Connect it first. If it is lost for good, write the image anew."
+	if err == nil || err.Error() != want || reset.Asked(filepath.Join(root, "state")) {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	i.dataGone = false
+	if err := m.FactoryReset(t.Context(), boxapi.ResetRequest{Hostname: "pillarbox"}); err != nil || !reset.Asked(filepath.Join(root, "state")) {
+		t.Errorf("with the disk: %v", err)
 	}
 }

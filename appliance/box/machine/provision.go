@@ -36,7 +36,7 @@ const (
 // part here, the rest by handing the file to maild.
 func (m *Manager) provisionFrom(ctx context.Context) {
 	found := false
-	err := m.eachSource(func(source string, raw []byte) error {
+	err := m.eachSource(ctx, func(source string, raw []byte) error {
 		found = true
 		return m.take(ctx, source, raw)
 	})
@@ -62,7 +62,7 @@ func (m *Manager) setProvision(p boxapi.Provision) {
 }
 
 // eachSource calls fn with each provisioning file there is, up to an error.
-func (m *Manager) eachSource(fn func(source string, raw []byte) error) error {
+func (m *Manager) eachSource(ctx context.Context, fn func(source string, raw []byte) error) error {
 	try := func(source, dir string) error {
 		path := filepath.Join(dir, provisionName)
 		st, err := os.Stat(path)
@@ -87,7 +87,7 @@ func (m *Manager) eachSource(fn func(source string, raw []byte) error) error {
 	if m.cfg.Root != "/" {
 		return nil
 	}
-	return m.eachStick(func(name, dir string) error { return try("the stick "+name, dir) })
+	return m.eachStick(ctx, func(name, dir string) error { return try("the stick "+name, dir) })
 }
 
 // take applies one file, unless it was applied before.

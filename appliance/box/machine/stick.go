@@ -26,19 +26,20 @@ const stickDir = "/run/stick"
 // eachStick calls fn with each FAT file system on a removable disk, mounted
 // read-only at dir, up to an error. The disk that the box itself runs from may
 // be removable; it is no stick. Names are those of the disks.
-func (m *Manager) eachStick(fn func(name, dir string) error) error {
+func (m *Manager) eachStick(ctx context.Context, fn func(name, dir string) error) error {
 	m.sticks.Lock()
 	defer m.sticks.Unlock()
-	disks, err := disk.Find("/sys", "/dev")
+	disks := m.freshDisks()
+	st, err := m.cfg.Init.Status(ctx)
 	if err != nil {
-		m.cfg.Log.Debug("disks", "error", err) // one without a medium, such as a card reader
+		st = nil
 	}
-	own, _ := disk.Choose(disks, "")
+	own := systemDisk(st, disks)
 	if err := os.MkdirAll(stickDir, 0o700); err != nil {
 		return err
 	}
 	for _, d := range disks {
-		if !d.Removable || own.State != nil && own.State.Disk == d.Name {
+		if !d.Removable || d.Name == own {
 			continue
 		}
 		parts := d.Partitions
@@ -63,10 +64,10 @@ func (m *Manager) eachStick(fn func(name, dir string) error) error {
 }
 
 // toStick has write make a file on the first stick that can be written to.
-func (m *Manager) toStick(name string, write func(io.Writer) error) (*boxapi.StickFile, error) {
+func (m *Manager) toStick(ctx context.Context, name string, write func(io.Writer) error) (*boxapi.StickFile, error) {
 	out := &boxapi.StickFile{Name: name}
 	var refused error
-	err := m.eachStick(func(stick, dir string) error {
+	err := m.eachStick(ctx, func(stick, dir string) error {
 		err := disk.Writable(dir, func() error {
 			size, err := writeFile(filepath.Join(dir, name), write)
 			out.Stick, out.Size = stick, size
@@ -115,7 +116,7 @@ func (m *Manager) SupportBundle(ctx context.Context, r boxapi.SupportRequest, w 
 // SupportToStick writes the same to a USB stick.
 func (m *Manager) SupportToStick(ctx context.Context, r boxapi.SupportRequest) (*boxapi.StickFile, error) {
 	now := time.Now()
-	return m.toStick(support.Name(m.hostname(), now), func(w io.Writer) error {
+	return m.toStick(ctx, support.Name(m.hostname(), now), func(w io.Writer) error {
 		return m.bundle(r, now).Write(ctx, m.hostname(), w)
 	})
 }
