@@ -247,6 +247,7 @@ func crashWanted(t *testing.T) [][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.keeper.stop() // nothing is cleared away before its time here
 		states := []string{dump(t, s)}
 		for _, step := range clock.scenario() {
 			if err := step.do(s); err != nil {
