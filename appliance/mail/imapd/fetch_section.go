@@ -46,24 +46,24 @@ func (f *fetcher) section(m *session.Numbered, facts *session.Facts, s *fetchSec
 	}
 	e := f.c.enc
 	e.Raw(s.label).SP()
+	if headerOnly(s) && wholeHeader(facts) {
+		b := facts.Header
+		if s.Kind != session.SectionHeader {
+			b = filtered(b, s)
+		}
+		e.Bytes(clipBytes(b, s))
+		return nil
+	}
 	r := session.Range{Size: m.Size}
-	if f.idx != nil && !(headerOnly(s) && f.body == nil) {
+	if !s.whole() {
 		var ok bool
 		if r, ok = session.Locate(f.idx, &s.Section); !ok {
 			e.Nil()
 			return nil
 		}
 	}
-	if f.body == nil {
-		// From the facts, or empty.
-		b := []byte{}
-		if headerOnly(s) {
-			b = facts.Header
-			if s.Kind != session.SectionHeader {
-				b = filtered(b, s)
-			}
-		}
-		e.Bytes(clipBytes(b, s))
+	if f.body == nil { // nothing is there to be read
+		e.Bytes([]byte{})
 		return nil
 	}
 	if s.Kind == session.SectionFields || s.Kind == session.SectionFieldsNot {
