@@ -96,7 +96,7 @@ func (m *model) mailElsewhere(s healthapi.Settings) *form {
 	T := m.c.T
 	to := newField(field{id: "mail_to", label: T("Address"), help: T("Empty: none.")}, s.MailTo)
 	needless := func() bool { return to.value() == "" }
-	host := newField(field{id: "smart_host", label: T("Smart host"), help: T("Such as smtp.example.net:587."), needless: needless}, s.SmartHost)
+	smart := newSmartHost(m.c, T("Such as smtp.example.net."), s.SmartHost, false, needless)
 	user := newField(field{id: "smart_host_user", label: T("User name there"), needless: needless}, s.SmartHostUser)
 	help := ""
 	if s.SmartHostPasswordSet {
@@ -104,11 +104,11 @@ func (m *model) mailElsewhere(s healthapi.Settings) *form {
 	}
 	word := newField(field{id: "smart_host_password", label: T("Password there"), secret: true, help: help, needless: func() bool { return needless() || user.value() == "" }}, "")
 	return &form{
-		title: T("Mail to an address elsewhere"), button: T("Change it"), fields: []*field{to, host, user, word},
+		title: T("Mail to an address elsewhere"), button: T("Change it"), fields: []*field{to, smart.host, smart.port, user, word},
 		intro: T("When the box's own mail is what is broken, a mailbox elsewhere still hears of it, by the server of a provider."),
 		submit: func(ctx context.Context) error {
 			return m.changeHealth(ctx, func(s *healthapi.Settings) {
-				s.MailTo, s.SmartHost, s.SmartHostUser, s.SmartHostPassword = to.value(), host.value(), user.value(), word.value()
+				s.MailTo, s.SmartHost, s.SmartHostUser, s.SmartHostPassword = to.value(), smart.value(), user.value(), word.value()
 				if needless() {
 					s.SmartHost, s.SmartHostUser, s.SmartHostPassword = "", "", ""
 				}

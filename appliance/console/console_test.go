@@ -228,9 +228,11 @@ func TestFirstBoot(t *testing.T) {
 	d.keys("shorter password", "enter")
 	d.keys("ann", "enter", "Ann Example", "enter", "ann's password", "enter", "ann's password", "enter")
 	d.expect("first-sending")
-	d.keys("down", "enter", "smtp.example.net", "enter")
+	d.keys("down", "enter", "smtp.example.net:", "enter")
 	d.expect("first-sending-wrong")
-	d.keys(":587", "enter", "ann", "enter", "enter")
+	d.keys("backspace", "enter")
+	d.expect("first-sending-port")
+	d.keys("enter", "ann", "enter", "enter")
 	d.expect("first-sending-no-password")
 	d.keys("smart word", "enter")
 	d.expect("first-certificate")
@@ -242,7 +244,7 @@ func TestFirstBoot(t *testing.T) {
 	d.expect("first-summary")
 	d.press(6, "esc")
 	d.expect("first-back-again")
-	d.press(16, "enter")
+	d.press(17, "enter")
 	want := Answers{Language: "en", Keyboard: "us", Hostname: "mail.example.org", Domain: "example.org", AdminPassword: "shorter password",
 		Mailbox: "ann@example.org", MailboxName: "Ann Example", Password: "ann's password", TimeZone: "Europe/Berlin",
 		SmartHost: "smtp.example.net:587", SmartHostUser: "ann", SmartHostPassword: "smart word",

@@ -9,7 +9,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"pillarbox/appliance/api/mailapi"
-	"pillarbox/appliance/config"
 )
 
 // linesOfLog is how much of a service's log is shown: what a person scrolls through.
@@ -33,26 +32,27 @@ func (m *model) openSending() tea.Cmd {
 
 func (m *model) sending(s *mailapi.Settings) *form {
 	T := m.c.T
-	host := newField(field{
-		id: "smart_host", label: T("Smart host"),
-		help: T("A server of your provider, such as smtp.example.net:587. Empty: straight to each recipient's server, which needs port 25 to be open outwards."),
-		check: func(v string) error {
-			if _, err := config.HostPort(v); v != "" && err != nil {
-				return errors.New(m.c.Refusal(err.Error()))
-			}
-			return nil
-		},
-	}, s.SmartHost)
-	user := newField(field{id: "smart_host_user", label: T("User name there")}, s.SmartHostUser)
+	smart := newSmartHost(m.c, T("A server of your provider, such as smtp.example.net. Empty: straight to each recipient's server, which needs port 25 to be open outwards."), s.SmartHost, true, nil)
+	direct := func() bool { return smart.value() == "" }
+	user := newField(field{id: "smart_host_user", label: T("User name there"), needless: direct}, s.SmartHostUser)
 	help := ""
 	if s.SmartHostPasswordSet {
 		help = T("Empty: as it is.")
 	}
-	word := newField(field{id: "smart_host_password", label: T("Password there"), secret: true, help: help}, "")
+	word := newField(field{
+		id: "smart_host_password", label: T("Password there"), secret: true, help: help,
+		needless: func() bool { return direct() || user.value() == "" },
+		check: func(v string) error {
+			if v == "" && !s.SmartHostPasswordSet {
+				return errors.New(T("Please fill this in."))
+			}
+			return nil
+		},
+	}, "")
 	return &form{
-		title: T("How mail leaves"), button: T("Change it"), fields: []*field{host, user, word},
+		title: T("How mail leaves"), button: T("Change it"), fields: []*field{smart.host, smart.port, user, word},
 		submit: func(ctx context.Context) error {
-			h, u := host.value(), user.value()
+			h, u := smart.value(), user.value()
 			c := mailapi.SettingsChange{SmartHost: &h, SmartHostUser: &u}
 			if w := word.value(); w != "" {
 				c.SmartHostPassword = &w

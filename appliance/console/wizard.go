@@ -25,6 +25,7 @@ type wizard struct {
 	step  SetUpStep // under way while applying
 	err   string    // why the set-up failed
 	box   func() found
+	smart smartHost
 	disks []boxapi.Disk // that mail may be kept on; none: there is nothing to choose
 }
 
@@ -96,7 +97,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 	way := newField(field{id: "way", label: T("How mail leaves"), options: []string{direct, smart},
 		help: T("Straight is best where port 25 is open outwards. Most home and many office lines need a smart host.")}, "")
 	straight := func() bool { return way.value() == direct }
-	smartHost := newField(field{id: "smart_host", label: T("Smart host"), help: T("Such as smtp.example.net:587."), check: checked(c, config.HostPort), needless: straight}, "")
+	w.smart = newSmartHost(c, T("Such as smtp.example.net."), "", false, straight)
 	smartUser := newField(field{id: "smart_host_user", label: T("User name there"), needless: straight}, "")
 	smartWord := newField(field{id: "smart_host_password", label: T("Password there"), secret: true, needless: func() bool { return straight() || smartUser.value() == "" }, check: checked(c, func(v string) (string, error) { return v, nil })}, "")
 	hostname := newField(field{
@@ -169,7 +170,7 @@ func newWizard(t theme, c *Catalogue, zones []string, keys bool, box func() foun
 			}},
 		{title: T("Administrator"), fields: []*field{admin, adminAgain}},
 		{title: T("First mailbox"), fields: []*field{mailbox, person, mailboxPassword, passwordAgain}},
-		{title: T("Sending"), fields: []*field{way, smartHost, smartUser, smartWord}},
+		{title: T("Sending"), fields: []*field{way, w.smart.host, w.smart.port, smartUser, smartWord}},
 		w.certificatePage(),
 		{title: T("Time zone"), fields: []*field{zone}},
 		w.diskPage(),
@@ -270,12 +271,11 @@ func (w *wizard) field(id string) *field {
 
 func (w *wizard) answers() Answers {
 	v := func(id string) string { return w.field(id).value() }
-	smart := w.field("smart_host")
 	a := Answers{
 		Language: w.language(), Keyboard: w.keyboard(),
 		Hostname: strings.ToLower(v("hostname")), Domain: strings.ToLower(v("domain")),
 		AdminPassword: v("admin_password"), Mailbox: strings.ToLower(v("mailbox")), MailboxName: v("mailbox_name"),
-		Password: v("mailbox_password"), TimeZone: v("timezone"), SmartHost: smart.value(), SmartHostUser: v("smart_host_user"), SmartHostPassword: v("smart_host_password"),
+		Password: v("mailbox_password"), TimeZone: v("timezone"), SmartHost: w.smart.value(), SmartHostUser: v("smart_host_user"), SmartHostPassword: v("smart_host_password"),
 		Disk: w.diskAnswer(),
 	}
 	a.PublicCertificate, a.CertificateEmail = w.certificateAnswer()
