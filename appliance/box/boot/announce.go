@@ -82,7 +82,9 @@ func (a *announcer) always(line string) {
 
 // hush leaves the screens to the console; loud takes them back. The kernel is
 // told the same: what it says of a disk that fails, many lines a second, would
-// run over the screen that says what to do about it, and is in its log.
+// run over the screen that says what to do about it, and is in its log. reclaim
+// takes them back for this program alone: while services end, the kernel complains
+// of the watchdog whose timer is left running on purpose, which looks like a fault.
 func (a *announcer) hush() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,11 +92,14 @@ func (a *announcer) hush() {
 	a.kernel(kernelPanics)
 }
 
-func (a *announcer) loud() {
+func (a *announcer) loud()    { a.take(kernelErrors) }
+func (a *announcer) reclaim() { a.take(kernelPanics) }
+
+func (a *announcer) take(kernel int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.quiet = false
-	a.kernel(kernelErrors)
+	a.kernel(kernel)
 	a.send(plain)
 }
 

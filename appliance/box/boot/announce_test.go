@@ -60,6 +60,20 @@ func TestAnnouncer(t *testing.T) {
 	a.say("after the end") // must not panic
 }
 
+// The kernel's complaint of the watchdog that is left running comes while services
+// end, and is not for the screen.
+func TestKernelIsHushed(t *testing.T) {
+	var levels []int
+	a := newAnnouncer()
+	a.kernel = func(level int) { levels = append(levels, level) }
+	a.hush()
+	a.reclaim()
+	a.loud()
+	if !slices.Equal(levels, []int{kernelPanics, kernelPanics, kernelErrors}) {
+		t.Errorf("levels %v", levels)
+	}
+}
+
 func TestActiveConsoles(t *testing.T) {
 	for _, tt := range []struct {
 		active string

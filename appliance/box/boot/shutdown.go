@@ -11,6 +11,7 @@ import (
 
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/power"
 )
 
 const (
@@ -34,7 +35,7 @@ func (s *System) bringDown(wish stopWish) {
 	s.mu.Lock()
 	s.stopping = true
 	s.mu.Unlock()
-	s.out.loud()
+	s.out.reclaim()
 	s.say("%v: %s", wish.action, wish.why)
 
 	s.noteProcessor()
@@ -47,10 +48,13 @@ func (s *System) bringDown(wish stopWish) {
 		clean = clean && svc.State == initapi.StateStopped
 	}
 	endStrays()
-	if err := s.book.Close(); err != nil {
-		s.say("logs: %v", err)
-	}
 	clean = s.release() && clean
+	if clean && wish.action == power.Off {
+		// Where not all could be ended the timer stays: the way off may hang.
+		if err := power.DisarmAll("/sys", "/dev"); err != nil {
+			s.say("watchdog: %v", err)
+		}
+	}
 	if clean {
 		s.out.always("pillarbox: stores closed, " + wish.action.String())
 	} else {
@@ -59,14 +63,17 @@ func (s *System) bringDown(wish stopWish) {
 	s.out.close()
 }
 
-// release writes out and unmounts all volumes, and reports whether that was
+// release ends the logs, writes out and unmounts all volumes, and reports whether that was
 // done in time and without error.
 func (s *System) release() bool {
 	done := make(chan bool, 1)
 	go func() {
 		defer s.recovered("unmount")
-		unix.Sync()
 		ok := true
+		if err := s.book.Close(); err != nil {
+			s.say("logs: %v", err)
+		}
+		unix.Sync()
 		state, data, esp := s.volumes.get()
 		for _, m := range []*disk.Mount{data, state, esp} {
 			if err := m.Unmount(); err != nil {

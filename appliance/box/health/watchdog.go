@@ -17,13 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/api/healthapi"
+	"pillarbox/appliance/box/power"
 	"pillarbox/appliance/config/atomicfile"
 )
 
 const (
-	// watchdogSeconds is how long the timer lets the box hang.
+	// watchdogSeconds is how long the timer lets the box hang, where it can. It is
+	// fed often enough to bear that one time is late.
 	watchdogSeconds = 60
 	feedEvery       = 10 * time.Second
+	feedsInTime     = 3
 
 	// patience is how long the box may fail its probe before the timer is left
 	// to run out: a large store may take minutes to open after a power cut.
@@ -153,7 +156,7 @@ func (w *Watchdog) Run(ctx context.Context) {
 		}
 	})
 	both.Go(func() {
-		for w.Step(time.Now()); wait(ctx, feedEvery); {
+		for w.Step(time.Now()); wait(ctx, w.every()); {
 			w.Step(time.Now())
 			if w.Remedy != nil && w.remedyDue(time.Now()) {
 				both.Go(func() { w.Remedy(ctx) })
@@ -161,6 +164,14 @@ func (w *Watchdog) Run(ctx context.Context) {
 		}
 	})
 	both.Wait()
+}
+
+// every is how often the timer is fed.
+func (w *Watchdog) every() time.Duration {
+	if t := w.Status().Timeout; t > 0 {
+		return min(feedEvery, time.Duration(t*float64(time.Second))/feedsInTime)
+	}
+	return feedEvery
 }
 
 // wait waits for d and reports whether ctx has not ended.
@@ -201,34 +212,66 @@ func bestTimer(names, preferred []string) string {
 }
 
 // OpenTimer starts the best timer there is: one that is preferred, by its
-// identity, before others of the hardware, and those before the kernel's own. No
-// timer is no error: Device of the result is empty then. The timer goes on after
-// this process has ended, and is fed by the next one. LastReset of the result is
-// what the timer itself says of the last start.
+// identity, before others of the hardware, and those before the kernel's own; one
+// that cannot be used is passed over. No timer is no error: Device of the result is
+// empty then. The timer goes on after this process has ended, and is fed by the next
+// one. LastReset of the result is what the timer itself says of the last start.
 func OpenTimer(sys, dev string, preferred []string) (Timer, healthapi.Watchdog, error) {
-	var status healthapi.Watchdog
 	names, err := filepath.Glob(filepath.Join(sys, "class/watchdog/watchdog*"))
-	if err != nil || len(names) == 0 {
-		return nil, status, nil
-	}
-	best := bestTimer(names, preferred)
-	status.Device = filepath.Base(best)
-	status.Identity = line(filepath.Join(best, "identity"))
-	f, err := os.OpenFile(filepath.Join(dev, status.Device), os.O_WRONLY, 0)
 	if err != nil {
-		return nil, status, fmt.Errorf("watchdog: %w", err)
+		return nil, healthapi.Watchdog{}, nil // the pattern is ours
 	}
-	seconds := int32(watchdogSeconds)
-	// The kernel writes back what the timer can do.
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.WDIOC_SETTIMEOUT, uintptr(unsafe.Pointer(&seconds))); errno != 0 && errno != unix.ENOTTY && errno != unix.EOPNOTSUPP {
-		f.Close()
-		return nil, status, fmt.Errorf("watchdog %s: set its time: %w", status.Device, errno)
+	var errs []error
+	for len(names) > 0 {
+		best := bestTimer(names, preferred)
+		status := healthapi.Watchdog{Device: filepath.Base(best), Identity: line(filepath.Join(best, "identity"))}
+		timer, err := startTimer(filepath.Join(dev, status.Device), &status)
+		if err == nil {
+			return timer, status, errors.Join(errs...)
+		}
+		errs = append(errs, fmt.Errorf("watchdog %s (%s): %w", status.Device, status.Identity, err))
+		names = slices.DeleteFunc(names, func(n string) bool { return n == best })
+	}
+	return nil, healthapi.Watchdog{}, errors.Join(errs...)
+}
+
+func startTimer(path string, status *healthapi.Watchdog) (Timer, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // it runs from here on
+	if err != nil {
+		return nil, err
+	}
+	seconds, err := setTimer(func(request uint, seconds *int32) error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), uintptr(request), uintptr(unsafe.Pointer(seconds))); errno != 0 {
+			return errno
+		}
+		return nil
+	})
+	if err != nil {
+		// One that is left running restarts a box that works, again and again.
+		return nil, errors.Join(err, power.Disarm(f))
 	}
 	status.Timeout = float64(seconds)
 	if boot, err := unix.IoctlGetInt(int(f.Fd()), unix.WDIOC_GETBOOTSTATUS); err == nil && boot&wdiofCardReset != 0 {
 		status.LastReset = "the whole system hung"
 	}
-	return device{f}, status, nil
+	return device{f}, nil
+}
+
+// setTimer has a timer run for watchdogSeconds, and returns how long it really runs:
+// many have less to offer, and some one time alone.
+func setTimer(ioctl func(request uint, seconds *int32) error) (int32, error) {
+	seconds := int32(watchdogSeconds)
+	err := ioctl(unix.WDIOC_SETTIMEOUT, &seconds)
+	if err != nil {
+		err = ioctl(unix.WDIOC_GETTIMEOUT, &seconds)
+	}
+	if err == nil && seconds < 1 {
+		err = fmt.Errorf("a time of %d seconds", seconds)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("how long it runs: %w", err)
+	}
+	return seconds, nil
 }
 
 // lastReset says why the watchdog caused the last start: what healthd wrote to

@@ -95,3 +95,33 @@ func TestShortEvent(t *testing.T) {
 		t.Error("half an event is no error")
 	}
 }
+
+func TestDisarmAll(t *testing.T) {
+	sys, dev := t.TempDir(), t.TempDir()
+	for name, state := range map[string]string{"watchdog0": "active\n", "watchdog1": "inactive\n", "watchdog2": "active\n"} {
+		dir := filepath.Join(sys, "class/watchdog", name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "state"), []byte(state), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if name == "watchdog2" {
+			continue // its device cannot be opened
+		}
+		if err := os.WriteFile(filepath.Join(dev, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := DisarmAll(sys, dev); err == nil || !strings.Contains(err.Error(), "watchdog2") {
+		t.Errorf("one that cannot be stopped: %v", err)
+	}
+	for name, want := range map[string]string{"watchdog0": "V", "watchdog1": ""} {
+		if got, err := os.ReadFile(filepath.Join(dev, name)); err != nil || string(got) != want {
+			t.Errorf("%s was given %q, %v", name, got, err)
+		}
+	}
+	if err := DisarmAll(t.TempDir(), dev); err != nil {
+		t.Errorf("no watchdog: %v", err)
+	}
+}
