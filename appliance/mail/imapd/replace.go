@@ -12,7 +12,7 @@ import (
 func (c *conn) cmdReplace(ctx context.Context, cl *call) error {
 	c.dec.SP()
 	var set imap.NumSet
-	if n := c.dec.Number(); cl.uid {
+	if n := c.dec.SeqNumber(); cl.uid { // 0 is "*" in a set too
 		set = imap.UIDSetNum(imap.UID(n))
 	} else {
 		set = imap.SeqSetNum(n)

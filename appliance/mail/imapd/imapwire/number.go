@@ -80,10 +80,10 @@ func (d *Decoder) UIDSet() imap.UIDSet {
 
 func (d *Decoder) ranges(add func(lo, hi uint32)) {
 	for d.err == nil {
-		lo := d.setNumber()
+		lo := d.SeqNumber()
 		hi := lo
 		if d.Accept(':') {
-			hi = d.setNumber()
+			hi = d.SeqNumber()
 		}
 		if d.err != nil {
 			return
@@ -98,8 +98,8 @@ func (d *Decoder) ranges(add func(lo, hi uint32)) {
 	}
 }
 
-// setNumber takes a seq-number: nz-number or "*", which is 0.
-func (d *Decoder) setNumber() uint32 {
+// SeqNumber takes a seq-number: nz-number or "*", which is 0.
+func (d *Decoder) SeqNumber() uint32 {
 	if d.Accept('*') {
 		return 0
 	}

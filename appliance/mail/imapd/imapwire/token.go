@@ -227,8 +227,9 @@ func (d *Decoder) isString() bool { return d.Peek() == '"' || d.literalHere() !=
 // RFC 3516 or RFC 6855 allow one, so everywhere.
 func (d *Decoder) Str() string {
 	if lit := d.literalHere(); lit != nil {
+		binary := lit.binary // the next literal takes lit's place
 		b := d.takeLiteral(lit)
-		if !lit.binary && strings.IndexByte(string(b), 0) >= 0 {
+		if !binary && strings.IndexByte(string(b), 0) >= 0 {
 			d.Fail("NUL in literal")
 			return ""
 		}

@@ -87,6 +87,30 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// A literal is what it was announced as, whatever the next one is.
+func TestLiteralsInARow(t *testing.T) {
+	d, _ := decode(1000, "~{3+}\r\na\x00b {1+}\r\nc\r\n{3+}\r\na\x00b ~{1+}\r\nc\r\n")
+	for _, want := range []string{"a\x00b,c,<nil>", ",,NUL in literal"} {
+		if err := d.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		first := d.Str()
+		d.SP()
+		second := d.Str()
+		err := d.End()
+		var e *imap.Error
+		if errors.As(err, &e) {
+			err = errors.New(e.Text)
+		}
+		if got := fmt.Sprintf("%s,%s,%v", first, second, err); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if err := d.Skip(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // After a command that is refused at any place the next one is read whole.
 func TestSkip(t *testing.T) {
 	for _, tc := range []struct{ name, bad string }{
