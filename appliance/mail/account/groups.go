@@ -49,8 +49,8 @@ func (d *Directory) AddGroup(ctx context.Context, in mailapi.Group) (*mailapi.Gr
 
 // putGroup writes a group. changing is held.
 func (d *Directory) putGroup(ctx context.Context, r groupRecord) (*mailapi.Group, error) {
-	if len(r.Members) > maxExpansion {
-		return nil, wire.Invalid("members", "must be at most %d", maxExpansion)
+	if len(r.Members) > store.MaxCopies { // no message to more could be delivered
+		return nil, wire.Invalid("members", "must be at most %d", store.MaxCopies)
 	}
 	k := key(r.Address)
 	op, err := put(store.TableGroup, k, r)

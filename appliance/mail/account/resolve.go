@@ -16,9 +16,9 @@ const (
 	// maxDepth is how many aliases and groups may lead to one another. People
 	// build two or three levels; what is deeper is a mistake.
 	maxDepth = 10
-	// maxExpansion bounds what one address stands for, so that one message
-	// cannot fill the box. RFC 5321 section 4.5.3.1.10 has senders split lists
-	// at 100; a company's "all" is a group here.
+	// maxExpansion bounds what is read together for one address, where groups
+	// are members of groups. It is more than store.MaxCopies: delivery refuses
+	// what stands for that many, and the sender hears of it.
 	maxExpansion = 10_000
 )
 

@@ -3,6 +3,7 @@ package delivery
 import (
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"time"
 
 	"pillarbox/appliance/mail/address"
@@ -32,6 +33,7 @@ type Envelope struct {
 	Client Client
 
 	recipients []recipient
+	copies     int  // that all recipients together stand for
 	internal   bool // made on the box: no quota, no sender check
 }
 
@@ -56,6 +58,11 @@ type recipient struct {
 
 // Recipients is the number of recipients accepted so far.
 func (e *Envelope) Recipients() int { return len(e.recipients) }
+
+// has reports whether an address is among the recipients already.
+func (e *Envelope) has(to address.Address) bool {
+	return slices.ContainsFunc(e.recipients, func(r recipient) bool { return r.addr == to })
+}
 
 // protocol is the "with" word of Received (RFC 3848, and RFC 6531 section 4.3
 // for SMTPUTF8).

@@ -153,8 +153,12 @@ func (p *Pipeline) Begin(ctx context.Context, e *Envelope) error {
 	return nil
 }
 
-// AddRecipient resolves a recipient and takes it into the envelope.
+// AddRecipient resolves a recipient and takes it into the envelope. One that is
+// there already is not taken again.
 func (p *Pipeline) AddRecipient(ctx context.Context, e *Envelope, to address.Address) error {
+	if e.has(to) {
+		return nil
+	}
 	found, err := p.cfg.Directory.Resolve(ctx, to.String())
 	if err != nil {
 		return AsError(fmt.Errorf("delivery: resolve: %w", err))
@@ -175,15 +179,38 @@ func (p *Pipeline) AddRecipient(ctx context.Context, e *Envelope, to address.Add
 	default:
 		r.remote = []string{to.String()}
 	}
+	copies := len(r.mailboxes) + len(r.remote)
+	switch {
+	case copies > store.MaxCopies: // RFC 3463 section 3.3
+		return &Error{Code: 550, Enhanced: [3]int{5, 2, 4}, Message: "Address stands for too many people"}
+	case e.copies+copies > store.MaxCopies: // RFC 5321 section 4.5.3.1.10
+		return &Error{Code: 452, Enhanced: [3]int{4, 5, 3}, Message: "Too many recipients"}
+	}
 	if !e.internal {
-		for _, id := range r.mailboxes {
-			if err := p.cfg.Store.CheckQuota(ctx, id, e.Size); err != nil {
-				return AsError(fmt.Errorf("delivery: quota of %s: %w", to, err))
-			}
+		if err := p.room(ctx, e, r); err != nil {
+			return AsError(fmt.Errorf("delivery: quota of %s: %w", to, err))
 		}
 	}
 	e.recipients = append(e.recipients, r)
+	e.copies += copies
 	return nil
+}
+
+// room reports whether a recipient's mailbox has room for the message. Of
+// several one is enough: mail to a group is not withheld from all because
+// somebody's mailbox is full.
+func (p *Pipeline) room(ctx context.Context, e *Envelope, r recipient) (full error) {
+	for _, id := range r.mailboxes {
+		err := p.cfg.Store.CheckQuota(ctx, id, e.Size)
+		if !errors.Is(err, store.ErrOverQuota) {
+			return err
+		}
+		full = err
+	}
+	if len(r.remote) > 0 {
+		return nil
+	}
+	return full
 }
 
 // Receipt answers an accepted message.
@@ -297,7 +324,9 @@ func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, er
 				continue
 			}
 			placed[account] = true
-			placement := store.Placement{Account: account, InternalDate: e.Arrived, IgnoreQuota: e.internal}
+			// There is one reply for all copies, and one body: a mailbox that
+			// is full by now takes this message rather than keep it from others.
+			placement := store.Placement{Account: account, InternalDate: e.Arrived, IgnoreQuota: e.internal || e.copies > 1}
 			if p.cfg.Sorter != nil {
 				if err := p.cfg.Sorter.Sort(ctx, m, r.addr, &placement); err != nil {
 					return store.Delivery{}, fmt.Errorf("delivery: sort: %w", err)
@@ -319,12 +348,9 @@ func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, er
 	if !slices.ContainsFunc(e.recipients, func(r recipient) bool { return !r.untraced }) {
 		return d, nil
 	}
-	op, err := trace.Op(e.ID, event)
-	if err != nil {
-		return store.Delivery{}, err
-	}
-	d.Docs = []store.DocOp{op}
-	return d, nil
+	var err error
+	d.Docs, err = trace.Ops(e.ID, event)
+	return d, err
 }
 
 func tooLarge() *Error {

@@ -150,6 +150,35 @@ func Op(id ID, e Event) (store.DocOp, error) {
 	}, nil
 }
 
+// maxRecord is about how large a record may be: well within what a document may.
+const maxRecord = 128 << 10
+
+// Ops is Op for an event with any number of targets, which may take several
+// records.
+func Ops(id ID, e Event) ([]store.DocOp, error) {
+	op, err := Op(id, e)
+	if err != nil || len(op.Value) <= maxRecord {
+		return []store.DocOp{op}, err
+	}
+	first, second := e, e
+	switch n := len(e.Targets); {
+	case n > 1:
+		first.Targets, second.Targets = e.Targets[:n/2], e.Targets[n/2:]
+	case n == 1 && len(e.Targets[0].Queued) > 1:
+		a, b := e.Targets[0], e.Targets[0]
+		a.Queued, b.Queued, b.Mailboxes = a.Queued[:len(a.Queued)/2], a.Queued[len(a.Queued)/2:], nil
+		first.Targets, second.Targets = []Target{a}, []Target{b}
+	default:
+		return []store.DocOp{op}, nil
+	}
+	ops, err := Ops(id, first)
+	if err != nil {
+		return nil, err
+	}
+	more, err := Ops(id, second)
+	return append(ops, more...), err
+}
+
 // Documents is the part of the store that lookups read.
 type Documents interface {
 	Docs(ctx context.Context, t store.Table, prefix, after string, fn func(store.Doc) error) error

@@ -19,6 +19,11 @@ func (e *AccountError) Error() string { return e.Err.Error() }
 // Unwrap gives the cause.
 func (e *AccountError) Unwrap() error { return e.Err }
 
+// MaxCopies is how many placements and queue entries a delivery may have
+// together: so many fit a transaction whatever the addresses, but in a Small
+// store. It is far beyond what one message of a small organisation has.
+const MaxCopies = 1000
+
 // Deliver makes a delivery durable: when it returns nil, it survives a power
 // cut. Its errors leave nothing behind: ErrOverQuota (names the account by
 // *AccountError), ErrNotFound, ErrConflict, ErrNoSpace, ErrReadOnly.

@@ -1,0 +1,175 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"pillarbox/appliance/mail/address"
+	"pillarbox/appliance/mail/mimeindex"
+	"pillarbox/appliance/mail/trace"
+	"pillarbox/appliance/store/store"
+	"pillarbox/appliance/store/store/storetest"
+)
+
+// directory is people by their addresses; what it does not know is elsewhere.
+type directory map[string]Resolution
+
+func (d directory) Resolve(_ context.Context, addr string) (Resolution, error) {
+	r, ok := d[addr]
+	r.Hosted, r.Known = ok, ok
+	return r, nil
+}
+
+func (directory) SenderAllowed(context.Context, string, string) (bool, error) { return true, nil }
+
+// pipeline is one over a real store.
+func pipeline(s *store.Store, d directory) *Pipeline {
+	return New(Config{
+		Store: s, Directory: d, NewIndexer: func() Indexer { return mimeindex.NewIndexer() },
+		Hostname: func() string { return "mail.example.org" },
+	})
+}
+
+// send takes a message from ann for recipients, as far as it goes.
+func send(t *testing.T, p *Pipeline, sender string, recipients ...string) (Receipt, error) {
+	t.Helper()
+	e := &Envelope{User: "ann@example.org", Sender: parse(t, sender)}
+	if err := p.Begin(t.Context(), e); err != nil {
+		return Receipt{}, err
+	}
+	for _, to := range recipients {
+		if err := p.AddRecipient(t.Context(), e, parse(t, to)); err != nil {
+			return Receipt{}, err
+		}
+	}
+	return p.Accept(t.Context(), e, strings.NewReader("Subject: x\r\n\r\n"+strings.Repeat("hello\r\n", 200)))
+}
+
+func parse(t *testing.T, s string) address.Address {
+	t.Helper()
+	a, err := address.Parse(s)
+	if err != nil {
+		t.Fatalf("%q: %v", s, err)
+	}
+	return a
+}
+
+func account(t *testing.T, s *store.Store, q store.Quota) store.AccountID {
+	t.Helper()
+	id, err := s.CreateAccount(context.Background(), q, nil)
+	if err != nil {
+		t.Error(err)
+	}
+	return id
+}
+
+// wantCode checks the reply that an error stands for; 0 is none.
+func wantCode(t *testing.T, err error, code int) {
+	t.Helper()
+	var e *Error
+	if code == 0 && err == nil || code != 0 && errors.As(err, &e) && e.Code == code {
+		return
+	}
+	t.Errorf("got %v, want code %d", err, code)
+}
+
+// TestFullMailbox checks that one full mailbox keeps its own mail away, and
+// nobody else's.
+func TestFullMailbox(t *testing.T) {
+	s := storetest.New(t)
+	ann, bob := account(t, s, store.Quota{}), account(t, s, store.Quota{LimitMessages: 1})
+	// tom's has room for a little, so that only the message itself shows that it is too large.
+	tom := account(t, s, store.Quota{LimitBytes: 100})
+	p := pipeline(s, directory{
+		"ann@example.org": {Mailboxes: []store.AccountID{ann}},
+		"bob@example.org": {Mailboxes: []store.AccountID{bob}},
+		"tom@example.org": {Mailboxes: []store.AccountID{tom}},
+		"all@example.org": {Mailboxes: []store.AccountID{bob, ann}},
+		"two@example.org": {Mailboxes: []store.AccountID{bob}, Forward: []string{"x@elsewhere.example"}},
+		"one@example.org": {Mailboxes: []store.AccountID{bob}},
+	})
+	for _, step := range []struct {
+		to   []string
+		code int
+	}{
+		{[]string{"bob@example.org"}, 0},
+		{[]string{"bob@example.org"}, 452},
+		{[]string{"one@example.org"}, 452},
+		{[]string{"all@example.org"}, 0},
+		{[]string{"two@example.org"}, 0},
+		{[]string{"tom@example.org"}, 452},
+		{[]string{"ann@example.org", "tom@example.org"}, 0},
+		{[]string{"tom@example.org", "x@elsewhere.example"}, 452}, // full by now
+	} {
+		_, err := send(t, p, "ann@example.org", step.to...)
+		wantCode(t, err, step.code)
+		if t.Failed() {
+			t.Fatalf("to %v", step.to)
+		}
+	}
+	for id, want := range map[store.AccountID]int64{ann: 2, bob: 3, tom: 1} {
+		if q, err := s.Quota(t.Context(), id); err != nil || q.Messages != want {
+			t.Errorf("account %d has %d messages, want %d: %v", id, q.Messages, want, err)
+		}
+	}
+}
+
+// TestMostCopies checks that as many copies as are taken at RCPT can be
+// committed, and that more are refused there.
+func TestMostCopies(t *testing.T) {
+	s := storetest.Open(t, t.TempDir(), store.Options{MinFree: 1})
+	ids := make([]store.AccountID, store.MaxCopies)
+	var making sync.WaitGroup
+	for i := range ids {
+		making.Go(func() { ids[i] = account(t, s, store.Quota{}) })
+	}
+	making.Wait()
+	long := strings.Repeat(strings.Repeat("d", 60)+".", 4) + "example"
+	elsewhere := make([]string, store.MaxCopies+1)
+	for i := range elsewhere {
+		elsewhere[i] = fmt.Sprintf("%0255d@%s", i, long)
+	}
+	p := pipeline(s, directory{
+		"all@example.org":  {Mailboxes: ids},
+		"far@example.org":  {Forward: elsewhere[1:]},
+		"most@example.org": {Forward: elsewhere[2:]},
+		"more@example.org": {Forward: elsewhere},
+	})
+	_, err := send(t, p, elsewhere[0], "all@example.org")
+	wantCode(t, err, 0)
+	_, err = send(t, p, elsewhere[0], "far@example.org")
+	wantCode(t, err, 0)
+	_, err = send(t, p, elsewhere[0], elsewhere[1:]...)
+	wantCode(t, err, 0)
+	_, err = send(t, p, elsewhere[0], "more@example.org")
+	wantCode(t, err, 550)
+	_, err = send(t, p, elsewhere[0], "most@example.org", "x@elsewhere.example", "y@elsewhere.example")
+	wantCode(t, err, 452)
+}
+
+// TestRecipientTwice checks that who is named twice gets one copy, and that the
+// trace has all of a message with many recipients.
+func TestRecipientTwice(t *testing.T) {
+	s := storetest.New(t)
+	p := pipeline(s, directory{"ann@example.org": {Mailboxes: []store.AccountID{account(t, s, store.Quota{})}}})
+	to := []string{"ann@example.org", "ann@example.org"}
+	for i := range 450 {
+		to = append(to, fmt.Sprintf("x%d@elsewhere.example", i))
+	}
+	r, err := send(t, p, "ann@example.org", append(to, to...)...)
+	if err != nil || r.Delivered != 1 || r.Queued != 450 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	m, err := trace.Lookup(t.Context(), s, r.ID)
+	targets := 0
+	for _, e := range m.Events {
+		targets += len(e.Targets)
+	}
+	if err != nil || targets != 451 {
+		t.Errorf("%d recipients are in the trace: %v", targets, err)
+	}
+}
