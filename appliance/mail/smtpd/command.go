@@ -33,9 +33,7 @@ func (c *conn) command(line []byte) error {
 		if s.greeted {
 			c.passTime()
 		}
-		s.hello, _, _ = strings.Cut(strings.TrimSpace(string(arg)), " ")
-		s.extended = c.verb == "EHLO"
-		s.greeted = false
+		c.greeting, _, _ = strings.Cut(strings.TrimSpace(string(arg)), " ")
 		c.expect = expectHello
 	case "MAIL":
 		return c.path(line, string(arg), "FROM:", address.ParseReversePath)

@@ -27,7 +27,7 @@ type conn struct {
 	remote  netip.Addr
 	closed  sync.Once
 
-	tcp net.Conn             // as accepted; what other goroutines use
+	tcp net.Conn             // below TLS; what other goroutines use
 	net net.Conn             // what the bytes go over now: tcp, or TLS on it
 	tls *tls.ConnectionState // nil on a plain connection
 
@@ -46,9 +46,11 @@ type conn struct {
 	partial []byte // of the reply line the engine is writing
 	expect  expect // what is done with the engine's next reply
 	verb    verb   // of the command being answered
-	code    int    // of the last reply
-	errors  int    // since a message was delivered
-	idle    int    // commands that did nothing, likewise
+	// greeting is the argument of an EHLO or HELO that has no reply yet.
+	greeting string
+	code     int // of the last reply
+	errors   int // since a message was delivered
+	idle     int // commands that did nothing, likewise
 
 	mu      sync.Mutex
 	waiting bool  // for a command: may be told to go
@@ -67,6 +69,7 @@ func newConn(ctx context.Context, s *Server, raw net.Conn) *conn {
 	if t, ok := raw.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		c.tls = &state
+		c.tcp = t.NetConn() // closing t would wait for the client to take the farewell
 	}
 	c.session = &session{conn: c}
 	return c

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"pillarbox/appliance/mail/delivery"
@@ -26,7 +27,10 @@ type reader struct {
 	content
 	rules lineRules
 	begun time.Time
-	bytes int64 // received
+	// since is when the transfer began whose rate is looked at: all of DATA, or
+	// one chunk; bytes is what it has brought.
+	since time.Time
+	bytes int64
 	// bol is set at the beginning of a line, where a dot has its meaning.
 	bol bool
 	// ready is how much of the input buffer has been examined and is content.
@@ -37,7 +41,8 @@ type reader struct {
 }
 
 func newReader(c *conn) *reader {
-	return &reader{c: c, content: c.session.content, begun: time.Now(), bol: true}
+	now := time.Now()
+	return &reader{c: c, content: c.session.content, begun: now, since: now, bol: true}
 }
 
 // Errors of a message's content.
@@ -157,7 +162,10 @@ func (r *reader) nextChunk() error {
 				return errLost
 			}
 			r.left, r.last = size, last
-			r.begun, r.bytes = time.Now(), 0
+			r.since, r.bytes = time.Now(), 0
+			if r.since.Sub(r.begun) > bodyMax {
+				return r.broken(os.ErrDeadlineExceeded)
+			}
 			return nil
 		case "NOOP":
 			c.reply(250, "2.0.0 Ok")
@@ -180,7 +188,7 @@ func (r *reader) fill() error {
 	c := r.c
 	now := time.Now()
 	deadline := now.Add(bodyIdle)
-	kept := r.begun.Add(bodyGrace + time.Duration(r.bytes/bodyRate)*time.Second)
+	kept := r.since.Add(bodyGrace + time.Duration(r.bytes/bodyRate)*time.Second)
 	for _, d := range []time.Time{kept, r.begun.Add(bodyMax)} {
 		if d.Before(deadline) {
 			deadline = d

@@ -147,10 +147,11 @@ func (c *conn) sayLines(code int, lines ...string) {
 	}
 }
 
-// hello is the reply to EHLO and HELO.
+// hello is the reply to EHLO and HELO. One that is refused leaves everything as
+// it was (RFC 5321 section 4.1.4).
 func (c *conn) hello() {
 	s := c.session
-	s.greeted = true
+	s.greeted, s.hello, s.extended = true, c.greeting, c.verb == "EHLO"
 	host := c.server.cfg.Hostname()
 	if !s.extended {
 		c.say(250, host)

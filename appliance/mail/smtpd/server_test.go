@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -147,6 +148,59 @@ func TestShutdownCutsWhenItsTimeIsOver(t *testing.T) {
 			t.Errorf("serving again: %v", err)
 		}
 		<-s.served
+	})
+}
+
+// TestCutDoesNotWait checks that a client behind TLS that reads nothing does not
+// hold up who cuts it.
+func TestCutDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(Config{TLS: conntest.ServerTLS(t)})
+		c := s.listener.DialTLS(t, s.cfg.TLS)
+		defer c.Close()
+		br := bufio.NewReader(c)
+		for _, say := range []string{"EHLO x", "MAIL FROM:<>", "RCPT TO:<ann@example.org>", "DATA"} {
+			for line := "-"; len(line) < 4 || line[3] == '-'; {
+				line, _ = br.ReadString('\n')
+			}
+			io.WriteString(c, say+"\r\n")
+		}
+		if line, err := br.ReadString('\n'); !strings.HasPrefix(line, "354 ") {
+			t.Fatal(line, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("shutdown: %v", err)
+		}
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("shutdown took %v", took)
+		}
+		<-s.served
+	})
+}
+
+// TestChunksEnd checks that a message in chunks has no more time than another.
+func TestChunksEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(Config{})
+		defer s.stop(t)
+		c := s.dial(t, false)
+		c.reply()
+		c.say("EHLO client.example")
+		c.say("MAIL FROM:<>")
+		c.say("RCPT TO:<ann@example.org>")
+		begun := time.Now()
+		for strings.HasPrefix(c.say("BDAT 3\r\nx"), "250 ") {
+			time.Sleep(time.Minute)
+			if time.Since(begun) > 2*bodyMax {
+				t.Fatal("a message in chunks goes on for ever")
+			}
+		}
+		if took := time.Since(begun); took < bodyMax {
+			t.Errorf("it ended after %v", took)
+		}
 	})
 }
 
