@@ -100,6 +100,10 @@ func TestLetsInUDPThatIsNeeded(t *testing.T) {
 			_, err = c.Write([]byte("first"))
 			return err
 		})
+		// It has been judged when the answer to what comes after it is there.
+		if err := dial(l.other, "192.0.2.1:113"); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Fatal(err)
+		}
 		l.box.Do(Remove)
 		l.other.Do(func() error {
 			c, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: port})
