@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -57,8 +59,8 @@ func (o createAccountOp) apply(st *stage) (any, error) {
 }
 
 // DeleteAccount removes an account with all its mail, together with docs. The
-// account is gone at once; its rows and bodies are cleared away in the
-// background, and nothing of it can be restored.
+// account and its mailboxes are gone at once; their rows and bodies are cleared
+// away in the background, and nothing of it can be restored.
 func (s *Store) DeleteAccount(ctx context.Context, id AccountID, docs []DocOp) error {
 	_, err := s.submit(ctx, deleteAccountOp{ID: id, Docs: docs, At: s.now()})
 	if err == nil {
@@ -81,21 +83,15 @@ func (o deleteAccountOp) apply(st *stage) (any, error) {
 	if err != nil {
 		return nil, &AccountError{o.ID, err}
 	}
-	for name, id := range a.names {
+	// Names and subscriptions go with the account's other rows: those of
+	// thousands of mailboxes would not fit the transaction.
+	for _, id := range slices.Sorted(maps.Values(a.names)) {
 		m, err := st.mailbox(id)
 		if err != nil {
 			return nil, err
 		}
-		st.del(keyName(o.ID, name))
-		st.doom(id, m)
+		st.doom(id, m, doomedRec{Account: o.ID})
 		st.event(Event{Kind: EventMailbox, Account: o.ID, Mailbox: id})
-	}
-	err = st.scan(key(tableSubscription, uint64(o.ID)), func(k, _ []byte) error {
-		st.del(k)
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	st.put(keyDoomedAccount(o.ID), []byte{recordVersion})
 	st.global.Accounts--

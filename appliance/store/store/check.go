@@ -195,6 +195,9 @@ func (c *checker) entryRows() error {
 			b.count.Keywords = make([]keyword, len(b.rec.Keywords))
 		}
 		for _, p := range e.Keywords {
+			if b.doomed {
+				break // it may not have kept their names
+			}
 			if int(p) >= len(b.rec.Keywords) || b.rec.Keywords[p].Name == "" {
 				c.problem(mendEntryOp{id, uid}, where, "has keyword %d, which the mailbox does not know", p)
 			}

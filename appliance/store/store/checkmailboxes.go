@@ -86,6 +86,11 @@ func (c *checker) nameRows() error {
 		if err := r.end(); err != nil {
 			return c.unreadable(where, err)
 		}
+		if c.accounts[a] == nil {
+			if doomed, err := c.has(keyDoomedAccount(a)); err != nil || doomed {
+				return err
+			}
+		}
 		b := c.boxes[id]
 		if b == nil || b.doomed || b.rec.Account != a || b.rec.Name != name {
 			c.problem(mendNameOp{Account: a, Name: name}, where, "names mailbox %d, which does not have that name", id)

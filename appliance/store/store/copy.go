@@ -31,7 +31,7 @@ func (s *Store) Move(ctx context.Context, from MailboxID, uids []UID, to Mailbox
 
 func (s *Store) transfer(ctx context.Context, from MailboxID, uids []UID, to MailboxID, move bool) (CopyResult, error) {
 	var out CopyResult
-	err := inParts(sortedUIDs(uids), func(part []UID) error {
+	err := inParts(sortedUIDs(uids), opMessages, func(part []UID) error {
 		r, err := submitFor[CopyResult](ctx, s, copyOp{From: from, UIDs: slices.Clone(part), To: to, Move: move, At: s.now()})
 		if err != nil {
 			return err

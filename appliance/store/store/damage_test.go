@@ -281,6 +281,45 @@ func TestDamageIsContained(t *testing.T) {
 	}
 }
 
+// A queue entry that is lost or cannot be read holds up no other.
+func TestDamagedQueueEntryIsPassedOver(t *testing.T) {
+	ctx := context.Background()
+	s, err := Open(ctx, t.TempDir(), Options{Small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	sp := spooled(t, s, message(1, 3000))
+	d := Delivery{Body: sp, Facts: Facts{Size: 3000}}
+	for range 4 {
+		d.Queue = append(d.Queue, QueueEntry{Recipient: "x@example.net", Created: s.now(), Due: s.now()})
+	}
+	r, err := s.Deliver(ctx, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, s, func(st *stage) {
+		st.del(keyQueue(r.Queued[0]))
+		st.put(keyQueue(r.Queued[1]), []byte{recordVersion, 0xff})
+	})
+	var due, list []QueueID
+	take := func(to *[]QueueID) func(QueueEntry) error {
+		return func(q QueueEntry) error {
+			*to = append(*to, q.ID)
+			return nil
+		}
+	}
+	if _, err := s.QueueDue(ctx, s.now().Add(time.Second), 2, take(&due)); err != nil || !slices.Equal(due, r.Queued[2:]) {
+		t.Errorf("due: %v, %v", due, err)
+	}
+	if err := s.QueueList(ctx, 0, take(&list)); err != nil || !slices.Equal(list, r.Queued[2:]) {
+		t.Errorf("list: %v, %v", list, err)
+	}
+	if st, err := s.Stats(ctx); err != nil || st.OldestQueued.IsZero() {
+		t.Errorf("stats: %+v, %v", st, err)
+	}
+}
+
 // Badger reads a damaged table as if the rows in it had never been.
 func TestDamagedTableIsFound(t *testing.T) {
 	ctx := context.Background()

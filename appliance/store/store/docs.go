@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// maxDoc bounds a document: a small thing, or it is none.
-const maxDoc = 512 << 10
+const (
+	// maxDoc bounds a document: a small thing, or it is none.
+	maxDoc = 512 << 10
+	// maxDocKey bounds its key. One that Badger refuses would fail the whole
+	// transaction, and with it the store.
+	maxDocKey = 8 << 10
+)
 
 // Doc reads a document; ErrNotFound.
 func (s *Store) Doc(ctx context.Context, t Table, k string) (Doc, error) {
@@ -83,6 +88,9 @@ func (s *stage) applyDocs(ops []DocOp, now time.Time) error {
 	for _, o := range ops {
 		if len(o.Value) > maxDoc {
 			return fmt.Errorf("%w: document of %d bytes", ErrTooMany, len(o.Value))
+		}
+		if len(o.Key) > maxDocKey {
+			return fmt.Errorf("%w: document with a key of %d bytes", ErrTooMany, len(o.Key))
 		}
 		k := keyDoc(o.Table, o.Key)
 		val, err := s.get(k)

@@ -18,7 +18,7 @@ func (s *Store) Expunge(ctx context.Context, id MailboxID, uids []UID, onlyDelet
 func (s *Store) remove(ctx context.Context, id MailboxID, uids []UID, onlyDeleted, keep bool) ([]UID, ModSeq, error) {
 	var gone []UID
 	var seq ModSeq
-	err := inParts(sortedUIDs(uids), func(part []UID) error {
+	err := inParts(sortedUIDs(uids), opMessages, func(part []UID) error {
 		r, err := submitFor[expungeResult](ctx, s, expungeOp{id, slices.Clone(part), onlyDeleted, keep, s.now()})
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 func (s *Store) ChangeFlags(ctx context.Context, id MailboxID, uids []UID, c FlagChange) (FlagResult, error) {
 	c.Flags.Keywords = cleanKeywords(c.Flags.Keywords)
 	var out FlagResult
-	err := inParts(sortedUIDs(uids), func(part []UID) error {
+	err := inParts(sortedUIDs(uids), opMessages, func(part []UID) error {
 		r, err := submitFor[FlagResult](ctx, s, flagsOp{id, slices.Clone(part), c, s.now()})
 		out.Changed = append(out.Changed, r.Changed...)
 		out.Modified = append(out.Modified, r.Modified...)

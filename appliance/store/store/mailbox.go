@@ -335,19 +335,20 @@ func (o deleteMailboxOp) apply(st *stage) (any, error) {
 	a.Quota.Bytes -= m.Size
 	a.Quota.Messages -= int64(m.Messages)
 	st.del(keyName(o.Account, o.Name))
-	st.doom(id, m)
+	st.doom(id, m, doomedRec{m.Account, m.Name, m.Keywords})
 	log.add(logMailboxGone, id, 0)
 	st.event(Event{Kind: EventMailbox, Account: o.Account, Mailbox: id, ModSeq: log.modseq})
 	return nil, log.end()
 }
 
-// doom makes a mailbox disappear; the keeper clears its messages away.
-func (s *stage) doom(id MailboxID, m *mailbox) {
+// doom makes a mailbox disappear; the keeper clears its messages away by what
+// the record left tells it.
+func (s *stage) doom(id MailboxID, m *mailbox, left doomedRec) {
 	m.gone = true
 	s.global.Mailboxes--
 	s.global.Messages -= int64(m.Messages)
 	s.global.Bytes -= m.Size
-	s.put(keyDoomedMailbox(id), (&doomedRec{m.Account, m.Name, m.Keywords}).encode())
+	s.put(keyDoomedMailbox(id), left.encode())
 }
 
 // Subscribe sets or clears a subscription, also for names that do not exist.

@@ -19,8 +19,9 @@ const (
 	maxNamePart = 250
 	maxDepth    = 50
 	// maxMailboxes bounds an account's mailboxes: several times what a heavy
-	// user has, and so few that renaming them all fits one transaction.
-	maxMailboxes = 4000
+	// user has, and so few that renaming them all, subscribed and with names of
+	// usual length, fits one transaction.
+	maxMailboxes = 2000
 )
 
 // CleanName gives a mailbox name as the store keeps it, see cleanName. ErrBadName.

@@ -10,12 +10,11 @@ const opMessages = 1000
 // errOpTooBig means that an op does not fit a transaction.
 var errOpTooBig = errors.New("store: change does not fit a transaction")
 
-// inParts calls do with ascending UIDs part by part, once at least. A part
+// inParts calls do with a list part by part, n at a time, once at least. A part
 // that proves too big (messages with very many long keywords) is cut again.
-func inParts(uids []UID, do func(part []UID) error) error {
-	n := opMessages
-	for first := true; first || len(uids) > 0; first = false {
-		part := uids[:min(n, len(uids))]
+func inParts[T any](list []T, n int, do func(part []T) error) error {
+	for first := true; first || len(list) > 0; first = false {
+		part := list[:min(n, len(list))]
 		err := do(part)
 		if errors.Is(err, errOpTooBig) && len(part) > 1 {
 			n = len(part) / 2
@@ -24,7 +23,7 @@ func inParts(uids []UID, do func(part []UID) error) error {
 		if err != nil {
 			return err
 		}
-		uids = uids[len(part):]
+		list = list[len(part):]
 	}
 	return nil
 }

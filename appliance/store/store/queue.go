@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -14,30 +15,22 @@ func (s *Store) QueueDue(ctx context.Context, now time.Time, limit int, fn func(
 	defer v.close()
 	var due []QueueEntry
 	err = v.txn(func(t *badger.Txn) error {
-		var ids []QueueID
-		err := scanTxn(t, scanOptions{prefix: []byte{tableDue}, keysOnly: true}, func(k, _ []byte) error {
+		return scanTxn(t, scanOptions{prefix: []byte{tableDue}, keysOnly: true}, func(k, _ []byte) error {
 			at := time.UnixMilli(int64(id64(k, 0))).UTC()
-			if at.After(now) || limit > 0 && len(ids) >= limit {
+			if at.After(now) || limit > 0 && len(due) >= limit {
 				next = at
 				return errStop
 			}
-			ids = append(ids, QueueID(id64(k, 1)))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
+			id := QueueID(id64(k, 1))
 			err := txnGet(t, keyQueue(id), func(val []byte) error {
 				q, err := decodeQueue(id, val)
-				due = append(due, q)
-				return damaged("queue entry", id, err)
-			})
-			if err != nil {
+				if err == nil {
+					due = append(due, q)
+				}
 				return err
-			}
-		}
-		return nil
+			})
+			return s.passQueue(id, err)
+		})
 	})
 	if err != nil {
 		return time.Time{}, err
@@ -50,6 +43,16 @@ func (s *Store) QueueDue(ctx context.Context, now time.Time, limit int, fn func(
 	return next, ctx.Err()
 }
 
+// passQueue passes over a queue entry that is damaged or missing: it must not
+// hold up all others.
+func (s *Store) passQueue(id QueueID, err error) error {
+	if errors.Is(err, errRecord) || errors.Is(err, ErrNotFound) {
+		s.log.Error("a queue entry cannot be read", "entry", id, "error", err)
+		return nil
+	}
+	return err
+}
+
 // QueueList calls fn with all entries by id, after the id given.
 func (s *Store) QueueList(ctx context.Context, after QueueID, fn func(QueueEntry) error) error {
 	v := s.view()
@@ -57,8 +60,10 @@ func (s *Store) QueueList(ctx context.Context, after QueueID, fn func(QueueEntry
 	var page []QueueEntry
 	return v.rows(scanOptions{prefix: []byte{tableQueue}, from: keyQueue(after + 1)}, func(k, val []byte) error {
 		q, err := decodeQueue(QueueID(id64(k, 0)), val)
-		page = append(page, q)
-		return damaged("queue entry", q.ID, err)
+		if err == nil {
+			page = append(page, q)
+		}
+		return s.passQueue(q.ID, err)
 	}, func() error {
 		for _, q := range page {
 			if err := fn(q); err != nil {

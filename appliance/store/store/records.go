@@ -311,7 +311,9 @@ func decodeExpunged(b []byte) (x expungedRec, err error) {
 
 // doomedRec is a deleted mailbox whose messages are still being cleared away.
 type doomedRec struct {
-	Account  AccountID
+	Account AccountID
+	// Name and Keywords are for what is to stay restorable, not there where the
+	// account was deleted.
 	Name     string
 	Keywords []keyword
 }

@@ -16,7 +16,7 @@ import (
 // what makes the store larger, then what does not make it smaller, then all:
 //
 //	free >= MinFree      everything
-//	free >= MinFree/2    no new mail, copies, mailboxes or documents
+//	free >= MinFree/2    no new mail, copies, mailboxes or accounts
 //	free >= MinFree/8    only what removes
 //	below                nothing
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -131,8 +132,9 @@ func (s *stage) readAhead(prefix []byte, ids []uint64, keyOf func(uint64) []byte
 	})
 }
 
-// scan calls fn with the rows of a prefix in key order. It costs an iterator:
-// for what happens seldom.
+// scan calls fn with the rows of a prefix in key order; key and value are valid
+// during the call. What fn changes meanwhile it does not see. It costs an
+// iterator: for what happens seldom.
 func (s *stage) scan(prefix []byte, fn func(k, val []byte) error) error {
 	return s.scanRows(scanOptions{prefix: prefix}, fn)
 }
@@ -143,20 +145,55 @@ func (s *stage) scanKeys(prefix []byte, fn func(k []byte) error) error {
 }
 
 func (s *stage) scanRows(o scanOptions, fn func(k, val []byte) error) error {
-	prefix := o.prefix
-	rows := map[string][]byte{}
+	own := s.unwritten(o.prefix)
+	keys := slices.Sorted(maps.Keys(own))
+	stopped := false
+	pass := func(k, val []byte) error {
+		err := fn(k, val)
+		stopped = err == errStop
+		return err
+	}
+	// before passes the rows that Badger does not have yet, up to a key.
+	before := func(k []byte) error {
+		for len(keys) > 0 && keys[0] < string(k) {
+			next := keys[0]
+			keys = keys[1:]
+			if own[next] == nil {
+				continue
+			}
+			if err := pass([]byte(next), own[next]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	t := s.c.s.db.NewTransactionAt(newest, false)
 	defer t.Discard()
 	err := scanTxn(t, o, func(k, val []byte) error {
-		rows[string(k)] = append([]byte{}, val...)
-		return nil
+		if err := before(k); err != nil {
+			return err
+		}
+		if len(keys) > 0 && keys[0] == string(k) {
+			return nil // written anew: it comes in its turn
+		}
+		return pass(k, val)
 	})
-	if err != nil {
+	if err != nil || stopped {
 		return err
 	}
+	if err := before([]byte{0xff}); err != errStop { // no table has that number
+		return err
+	}
+	return nil
+}
+
+// unwritten gives the rows of a prefix that were changed and are not, or may not
+// be, in Badger yet; nil for one that is removed.
+func (s *stage) unwritten(prefix []byte) map[string][]byte {
+	rows := map[string][]byte{}
 	over := func(w map[string][]byte) {
 		for k, v := range w {
-			if bytes.HasPrefix([]byte(k), prefix) {
+			if strings.HasPrefix(k, string(prefix)) {
 				rows[k] = v
 			}
 		}
@@ -167,18 +204,7 @@ func (s *stage) scanRows(o scanOptions, fn func(k, val []byte) error) error {
 		}
 	}
 	over(s.writes)
-	for _, k := range slices.Sorted(maps.Keys(rows)) {
-		if rows[k] == nil {
-			continue
-		}
-		if err := fn([]byte(k), rows[k]); err != nil {
-			if err == errStop {
-				return nil
-			}
-			return err
-		}
-	}
-	return nil
+	return rows
 }
 
 // peekAccount gives an account to read only; ErrNotFound.
@@ -340,7 +366,10 @@ func (s *stage) bytes() int64 {
 const accountBytes = 160
 
 // bytes is at least the size of a mailbox's row.
-func (m *mailboxRec) bytes() int64 {
+func (m *mailbox) bytes() int64 {
+	if m.gone {
+		return entrySize(keyMailbox(0), nil)
+	}
 	n := 200 + len(m.Name)
 	for _, k := range m.Keywords {
 		n += len(k.Name) + 8

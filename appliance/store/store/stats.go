@@ -41,7 +41,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	err = v.scan(scanOptions{prefix: []byte{tableQueue}}, func(k, val []byte) error {
 		q, err := decodeQueue(QueueID(id64(k, 0)), val)
 		if err != nil {
-			return damaged("queue entry", id64(k, 0), err)
+			return s.passQueue(q.ID, err)
 		}
 		out.OldestQueued = q.Created
 		return errStop

@@ -61,7 +61,8 @@ func (s *Store) Expunged(ctx context.Context, id AccountID, since time.Time, fn 
 // all into the one named to. They get new UIDs and keep flags, dates and
 // thread; one that is in no mailbox any more comes back as a new email, since
 // ids are never used twice. Those that are no longer restorable are passed over. The answer
-// tells where each of the others went. ErrOverQuota, unless ignoreQuota.
+// tells where each of the others went. Where a mailbox has as many keywords as it
+// can have, they keep only those it has. ErrOverQuota, unless ignoreQuota.
 func (s *Store) Undelete(ctx context.Context, id AccountID, ids []ExpungedID, to string, ignoreQuota bool) ([]Placed, error) {
 	if to != "" {
 		name, err := cleanName(to)
@@ -71,16 +72,12 @@ func (s *Store) Undelete(ctx context.Context, id AccountID, ids []ExpungedID, to
 		to = name
 	}
 	var out []Placed
-	for len(ids) > 0 {
-		part := ids[:min(opMessages/2, len(ids))]
-		ids = ids[len(part):]
+	err := inParts(ids, opMessages/2, func(part []ExpungedID) error {
 		p, err := submitFor[[]Placed](ctx, s, undeleteOp{id, slices.Clone(part), to, ignoreQuota, s.now()})
-		if err != nil {
-			return out, err
-		}
 		out = append(out, p...)
-	}
-	return out, nil
+		return err
+	})
+	return out, err
 }
 
 type undeleteOp struct {
@@ -142,6 +139,9 @@ func (o undeleteOp) apply(st *stage) (any, error) {
 func (o *undeleteOp) one(st *stage, a *account, was MailboxID, x *expungedRec, emails map[EmailID]EmailID, log *changeLog) (Placed, Entry, error) {
 	box := was
 	m, err := st.mailbox(was)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Placed{}, Entry{}, err
+	}
 	if o.To != "" || err != nil {
 		name := o.To
 		if name == "" {
@@ -158,6 +158,9 @@ func (o *undeleteOp) one(st *stage, a *account, was MailboxID, x *expungedRec, e
 		}
 	}
 	kw, err := m.keywordPlaces(x.Flags.Keywords)
+	if errors.Is(err, ErrTooMany) { // the message is worth more than its keywords
+		kw, err = m.keywordsKnown(x.Flags.Keywords), nil
+	}
 	if err != nil {
 		return Placed{}, Entry{}, err
 	}
