@@ -74,14 +74,15 @@ func (b *Book) tell(l initapi.LogLine) {
 // ends with fn's error. fs.ErrNotExist says that there are none.
 func (b *Book) Stored(service string, fn func(initapi.LogLine) error) error {
 	b.mu.Lock()
-	dir := b.dir
+	k := b.keeper
 	b.mu.Unlock()
-	if dir == "" || service != filepath.Base(service) {
+	if k == nil || service != filepath.Base(service) {
 		return fmt.Errorf("stored log of %q: %w", service, fs.ErrNotExist)
 	}
+	_ = k.settle() // what a slow disk has not taken yet is not there yet
 	found := false
 	for i := oldFiles; i >= 0; i-- {
-		path := filepath.Join(dir, service+".log")
+		path := filepath.Join(k.dir, service+".log")
 		if i > 0 {
 			path = fmt.Sprintf("%s.%d", path, i)
 		}
@@ -105,15 +106,29 @@ func (b *Book) Stored(service string, fn func(initapi.LogLine) error) error {
 	return nil
 }
 
+// longest is more than any line has that was written; what a power cut left in its
+// place may have no end.
+const longest = 2 * maxLine
+
+// cut is bufio.ScanLines for lines of any length.
+func cut(data []byte, atEOF bool) (int, []byte, error) {
+	n, line, err := bufio.ScanLines(data, atEOF)
+	if n == 0 && len(data) >= longest {
+		return len(data), data, nil
+	}
+	return n, line, err
+}
+
 // storedLines reads one file. A line that a crash cut short keeps the time of
-// the one before.
+// the one before; where the disk does not give the rest, a line says so.
 func storedLines(f *os.File, service string, fn func(initapi.LogLine) error) error {
 	var before time.Time
 	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, maxLine*4)
+	sc.Buffer(nil, 2*longest)
+	sc.Split(cut)
 	for sc.Scan() {
-		l := initapi.LogLine{Time: before, Service: service, Text: sc.Text()}
-		if at, text, ok := strings.Cut(sc.Text(), " "); ok {
+		l := initapi.LogLine{Time: before, Service: service, Text: clean(sc.Bytes())}
+		if at, text, ok := strings.Cut(l.Text, " "); ok {
 			if t, err := time.Parse(stamp, at); err == nil {
 				l.Time, l.Text, before = t, text, t
 			}
@@ -122,7 +137,10 @@ func storedLines(f *os.File, service string, fn func(initapi.LogLine) error) err
 			return err
 		}
 	}
-	return sc.Err()
+	if err := sc.Err(); err != nil {
+		return fn(initapi.LogLine{Time: before, Service: service, Text: fmt.Sprintf("the rest of %s cannot be read: %v", filepath.Base(f.Name()), err)})
+	}
+	return nil
 }
 
 // Stream calls fn with the lines that q wants, and, where q follows, with those

@@ -3,8 +3,8 @@
 //
 // The rings are bounded in octets, the files in number and size, so that a
 // service that talks without end costs no more than one that is silent. A disk
-// that cannot be written costs the file and not the ring: nothing here ever
-// makes a service wait or fail.
+// that cannot be written, or that hangs, costs the file and not the ring: nothing
+// here ever makes a service wait or fail. A file that failed is tried again later.
 //
 // On disk, for each service NAME: NAME.log, written to, and NAME.log.1 (newer)
 // to NAME.log.4, each of at most 1 MiB. A line is
@@ -37,18 +37,15 @@ const (
 type Book struct {
 	now func() time.Time
 
-	mu    sync.Mutex
-	rings map[string]*ring
-	dir   string // empty: memory alone
-	fault error  // of the files, the latest
-
+	mu        sync.Mutex
+	rings     map[string]*ring
+	keeper    *keeper // of the files; nil: memory alone
 	followers map[*Follower]bool
 }
 
 type ring struct {
 	lines  []initapi.LogLine
 	octets int
-	file   *file // nil: none yet, or it cannot be written
 }
 
 // New returns an empty book. now tells the time of a line.
@@ -64,11 +61,12 @@ func (b *Book) Add(service, text string) {
 	if r == nil {
 		r = &ring{}
 		b.rings[service] = r
-		b.open(service, r)
 	}
 	l := initapi.LogLine{Time: b.now(), Service: service, Text: text}
 	r.add(l)
-	b.write(r, l)
+	if b.keeper != nil {
+		b.keeper.add(l)
+	}
 	b.tell(l)
 }
 

@@ -125,8 +125,13 @@ func TestFilesGetAllAndRotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := strings.Repeat("x", maxLine)
-	for range (oldFiles + 2) * maxFile / maxLine {
-		b.Add("s", line)
+	for range oldFiles + 2 {
+		for range maxFile / maxLine {
+			b.Add("s", line)
+		}
+		if err := b.keeper.settle(); err != nil { // more than may wait
+			t.Fatal(err)
+		}
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
