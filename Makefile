@@ -48,12 +48,12 @@ test: host check test-unit test-vm ## everything CI runs
 
 .PHONY: test-unit
 test-unit: host ## the tests that need no VM, with the race detector where goroutines share data
-	go test -timeout 20m $$(go list ./... | grep -vxF "$$(go list $(RACE))") $(LONG)
-	CGO_ENABLED=1 go test -race -short -timeout 20m $(RACE)
+	go test -timeout 60m $$(go list ./... | grep -vxF "$$(go list $(RACE))") $(LONG)
+	CGO_ENABLED=1 go test -race -short -timeout 60m $(RACE)
 
 .PHONY: test-vm
 test-vm: host ## the tests that boot images in QEMU, and that builds are reproducible
-	go test -tags vm -p 1 -timeout 40m -v ./image ./cmd/qemu/...
+	go test -tags vm -p 1 -timeout 2h -v ./image ./cmd/qemu/...
 
 .PHONY: soak
 soak: host ## what is too long for CI: SEEDS power cuts from SEED on, a probe that stops

@@ -39,7 +39,7 @@ func TestReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := filepath.Join(t.TempDir(), "first")
-	if out, err := exec.Command("git", "clone", "-q", "--no-hardlinks", root, first).CombinedOutput(); err != nil {
+	if out, err := exec.Command("git", "clone", "-q", "--no-hardlinks", copied, first).CombinedOutput(); err != nil {
 		t.Fatalf("git clone: %v: %s", err, out)
 	}
 	a := build(t, first, cache)

@@ -21,7 +21,7 @@ const (
 	bob, bobPassword = "bob@example.org", "bob has another"
 
 	// startLimit is for maild to serve, on a machine with other things to do.
-	startLimit = time.Minute
+	startLimit = 5 * time.Minute
 )
 
 // provision makes maild that of example.org with ann and bob.

@@ -15,7 +15,7 @@ const (
 	// modules is where npm installs ImapFlow, once for all runs.
 	modules = "../../../build/imapflow"
 	// installLimit is for npm to get some megabytes from the network.
-	installLimit = 3 * time.Minute
+	installLimit = 10 * time.Minute
 )
 
 // installImapFlow has npm install what testdata/imapflow/package-lock.json

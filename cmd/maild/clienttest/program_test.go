@@ -16,7 +16,7 @@ import (
 
 // clientLimit is the time a client's run may take: seconds, and more where the
 // machine has other things to do.
-const clientLimit = time.Minute
+const clientLimit = 5 * time.Minute
 
 // programs is where Debian has the clients; a developer may have other ones of
 // the same names before them.

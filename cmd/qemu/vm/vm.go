@@ -37,7 +37,7 @@ const (
 	variables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 	// monitorWait is how long QEMU has until its monitor answers.
-	monitorWait = 30 * time.Second
+	monitorWait = 2 * time.Minute
 
 	// quitWait is how long QEMU has to end once told to, before it is killed.
 	quitWait = 10 * time.Second

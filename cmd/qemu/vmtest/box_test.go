@@ -24,11 +24,11 @@ import (
 const (
 	// bootLimit is generous: translated by QEMU on two busy cores a boot takes
 	// half a minute, and no test is about how fast the machine under it is.
-	bootLimit = 4 * time.Minute
+	bootLimit = 10 * time.Minute
 
 	// clientLimit bounds one run of a mail client, or one answer of the console,
 	// on a machine that may be as busy.
-	clientLimit = 3 * time.Minute
+	clientLimit = 10 * time.Minute
 
 	// keyAnswer lies between looks at the screen for the answer to a key.
 	keyAnswer = 50 * time.Millisecond

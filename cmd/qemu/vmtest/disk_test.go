@@ -43,7 +43,7 @@ func TestMailOnAnotherDisk(t *testing.T) {
 		b.expect(bootLimit, `mail is kept on the disk nvme0n1`)
 		b.served()
 		must(t, "", "swaks", "--server", "127.0.0.1", "--port", b.port(465), "--tlsc", "--auth", "PLAIN", "--auth-user", "ann@example.org", "--auth-password", annPassword,
-			"--from", "ann@example.org", "--to", "bob@example.org", "--header", "Subject: on the second disk", "--timeout", "60")
+			"--from", "ann@example.org", "--to", "bob@example.org", "--header", "Subject: on the second disk", "--timeout", "300")
 		b.holds("on the second disk")
 		b.pressButton()
 	})
@@ -122,7 +122,7 @@ func (b *box) choosesTheDisk() {
 	b.typed("\r")
 	b.shows(bootLimit, `The box is set up and carries mail\.`)
 	must(b.t, "", "swaks", "--server", "127.0.0.1", "--port", b.port(465), "--tlsc", "--auth", "PLAIN", "--auth-user", "bob@example.org", "--auth-password", bobPassword,
-		"--from", "bob@example.org", "--to", "bob@example.org", "--header", "Subject: after the wizard", "--timeout", "60")
+		"--from", "bob@example.org", "--to", "bob@example.org", "--header", "Subject: after the wizard", "--timeout", "300")
 	b.holds("after the wizard")
 }
 

@@ -23,10 +23,10 @@ import (
 
 const (
 	// noticed is what the box has to show on its console what is the matter.
-	noticed = 3 * time.Minute
+	noticed = 10 * time.Minute
 
 	// told is what it has from there to the mail to the administrator.
-	told = 3 * time.Minute
+	told = 10 * time.Minute
 )
 
 // smallDisk leaves the data volume room for the store's reserve and for what it

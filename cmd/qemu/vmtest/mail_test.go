@@ -128,7 +128,7 @@ func (b *box) swaks(t *testing.T) {
 		{"wrong password", 28, []string{"--port", b.port(465), "--tlsc", "--auth", "PLAIN", "--auth-user", "bob@example.org", "--auth-password", "guess", "--from", "bob@example.org", "--to", "ann@example.org"}},
 		{"somebody else's address", 23, []string{"--port", b.port(465), "--tlsc", "--auth", "PLAIN", "--auth-user", "bob@example.org", "--auth-password", bobPassword, "--from", "ann@example.org", "--to", "ann@example.org"}},
 	} {
-		args := append([]string{"--server", "127.0.0.1", "--helo", "client.example", "--header", "Subject: swaks " + tt.name, "--body", "sent by swaks", "--timeout", "60"}, tt.args...)
+		args := append([]string{"--server", "127.0.0.1", "--helo", "client.example", "--header", "Subject: swaks " + tt.name, "--body", "sent by swaks", "--timeout", "300"}, tt.args...)
 		out, code := client(t, "", "swaks", args...)
 		// The sender is judged at MAIL by some servers, at RCPT by others.
 		if code != tt.code && !(tt.code == 23 && code == 24) {
@@ -158,12 +158,12 @@ func (b *box) python(t *testing.T, what string) string {
 // curl fetches by IMAP with STARTTLS and with TLS, and by POP3.
 func (b *box) curl(t *testing.T) {
 	for _, url := range []string{"imap://127.0.0.1:" + b.port(143) + "/INBOX;MAILINDEX=1", "imaps://127.0.0.1:" + b.port(993) + "/INBOX;MAILINDEX=1", "pop3s://127.0.0.1:" + b.port(995) + "/1"} {
-		out := must(t, "", "curl", "--silent", "--show-error", "--insecure", "--ssl-reqd", "--max-time", "60", "--user", "ann@example.org:"+annPassword, url)
+		out := must(t, "", "curl", "--silent", "--show-error", "--insecure", "--ssl-reqd", "--max-time", "300", "--user", "ann@example.org:"+annPassword, url)
 		if !strings.Contains(out, "Subject: swaks port 25") || !strings.Contains(out, "sent by swaks") {
 			t.Errorf("%s: got\n%s", url, out)
 		}
 	}
-	if out, code := client(t, "", "curl", "--silent", "--insecure", "--max-time", "60", "--user", "ann@example.org:guess", "imaps://127.0.0.1:"+b.port(993)+"/INBOX;MAILINDEX=1"); code != 67 {
+	if out, code := client(t, "", "curl", "--silent", "--insecure", "--max-time", "300", "--user", "ann@example.org:guess", "imaps://127.0.0.1:"+b.port(993)+"/INBOX;MAILINDEX=1"); code != 67 {
 		t.Errorf("a wrong password: exit code %d\n%s", code, out)
 	}
 }

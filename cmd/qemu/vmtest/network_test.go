@@ -61,13 +61,18 @@ func TestBond(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("198.51.100.5 on VLAN %d is %v", vlan, mac)
-		if err := claim(tap, "198.51.100.5"); err != nil {
-			t.Fatal(err)
-		}
-		b.in(t).says(`another device on the network, 02:00:00:00:00:01, has the address 198.51.100.5 as well`)
 	})
 	go io.Copy(io.Discard, tap) // or the switch waits for us
 
+	t.Run("conflict", func(t *testing.T) {
+		seen, ended := make(chan struct{}), make(chan error, 1)
+		go func() { ended <- claims(tap, "198.51.100.5", seen) }()
+		b.in(t).says(`another device on the network, 02:00:00:00:00:01, has the address 198.51.100.5 as well`)
+		close(seen)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("failover", func(t *testing.T) {
 		b := b.in(t)
 		sent := &ledger{taken: make(map[string][32]byte), offered: make(map[string][32]byte)}
@@ -157,8 +162,20 @@ func ask(tap net.Conn, sender, target string) error {
 	return err
 }
 
-// claim says that the station has an address.
-func claim(tap net.Conn, address string) error { return ask(tap, address, address) }
+// claims says that the station has an address, again and again until the end of
+// done: the box has its address a moment before it listens for others who use it.
+func claims(tap net.Conn, address string, done <-chan struct{}) error {
+	for {
+		if err := ask(tap, address, address); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
 
 // resolve asks for the station that has an address.
 func resolve(tap net.Conn, address string) (net.HardwareAddr, error) {

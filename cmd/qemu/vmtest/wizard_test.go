@@ -67,7 +67,7 @@ func TestWizard(t *testing.T) {
 		t.Errorf("a new mailbox has %d messages, %v", len(got), err)
 	}
 	must(t, "", "swaks", "--server", "127.0.0.1", "--port", b.port(465), "--tlsc", "--auth", "PLAIN", "--auth-user", user, "--auth-password", password,
-		"--from", user, "--to", "postmaster@example.net", "--header", "Subject: to myself", "--timeout", "60")
+		"--from", user, "--to", "postmaster@example.net", "--header", "Subject: to myself", "--timeout", "300")
 	if got, err := c.messages("INBOX"); err != nil || len(got) != 1 || !strings.Contains(got[0], "to myself") {
 		t.Errorf("got %q, %v", got, err)
 	}
