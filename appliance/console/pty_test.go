@@ -71,7 +71,7 @@ func (term *terminal) read() {
 // shows waits until text was drawn after the mark, and moves the mark.
 func (term *terminal) shows(t *testing.T, text string) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		term.mu.Lock()
 		drawn := ansi.Strip(term.got.String())

@@ -14,7 +14,7 @@ import (
 )
 
 // waitFor is far beyond what probing and announcing take.
-const waitFor = 30 * time.Second
+const waitFor = 2 * time.Minute
 
 // start runs a Responder in s until stop is called.
 func start(t *testing.T, s *netlab.Space, hostname string) (stop func()) {

@@ -99,7 +99,7 @@ func expect(t *testing.T, got <-chan string, ends ...string) {
 			if !strings.HasPrefix(m, "<") || !strings.HasSuffix(m, end) {
 				t.Errorf("%q, want the end %q", m, end)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("no message %q", end)
 		}
 	}
@@ -187,7 +187,7 @@ func TestUDP(t *testing.T) {
 	s := run(t, Target{Network: "udp", Address: c.LocalAddr().String()})
 	s.Add(Line{at, "a", strings.Repeat("x", 5000)})
 	b := make([]byte, 9000)
-	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	n, _, err := c.ReadFrom(b)

@@ -55,7 +55,7 @@ func TestRun(t *testing.T) {
 	x := New(Config{Store: st, Settle: time.Millisecond})
 	wait := func(id store.AccountID, email store.EmailID, needle string, in search.Fields) {
 		t.Helper()
-		end := time.Now().Add(20 * time.Second)
+		end := time.Now().Add(2 * time.Minute)
 		for {
 			hits, err := x.Search(ctx, id, search.Fold(needle), in)
 			if err != nil {
@@ -149,7 +149,7 @@ func TestDamage(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() { done <- x.Run(ctx) }()
-	for end := time.Now().Add(20 * time.Second); !found(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !found(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the index is not made anew: %+v", look())
 		}

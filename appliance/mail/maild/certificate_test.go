@@ -223,7 +223,7 @@ func TestCertificateOfTheSetUp(t *testing.T) {
 // waits until the certificate is as it should be.
 func (r *running) waits(is func(*mailapi.Certificate) bool) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		c, err := r.Certificate(ctx)
