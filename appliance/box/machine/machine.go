@@ -94,11 +94,14 @@ type Manager struct {
 	clock     *clock.Follower
 	netTimes  func() []string // time servers of leases
 	sticks    sync.Mutex      // held while a stick is mounted
+	changes   sync.Mutex      // held while settings change, so that those on disk are those in force
 	mu        sync.Mutex
 	settings  boxapi.Settings
 	provision boxapi.Provision
 	trial     *trial                // nil: no network is being tried
 	late      func(context.Context) // what of a provisioning file waits for the mail service; nil: nothing
+	looked    []string              // sticks that were there when provisioning files were looked for
+	mount     func(p disk.Partition, dir string) (unmount func() error, err error)
 	wall      wall
 	ask       func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
 
@@ -119,6 +122,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.TryFor = tryFor
 	}
 	m := &Manager{cfg: cfg, ask: clock.Ask(&nts.Client{Floor: cfg.BuildTime}), provision: boxapi.Provision{State: boxapi.ProvisionNone}}
+	m.mount = m.mountFAT
 	m.finder = disk.NewFinder(m.path("sys"), m.path("dev"))
 	raw, err := os.ReadFile(m.settingsFile())
 	if err == nil {
@@ -145,6 +149,7 @@ func (m *Manager) Start(ctx context.Context) {
 	// Without a firewall services look after themselves: mail goes on, and the
 	// status says it.
 	_ = m.protect(m.Current().Administration)
+	m.looked = m.removable() // before they are looked at: what comes meanwhile is new
 	m.provisionFrom(ctx)
 	if err := m.apply(m.Current()); err != nil {
 		m.cfg.Log.Error("settings could not be applied", "error", err)
@@ -181,12 +186,7 @@ func (m *Manager) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { n.Run(ctx) })
 	all.Go(func() { f.Run(ctx) })
-	all.Go(func() {
-		if m.late != nil {
-			m.late(ctx)
-		}
-		m.watchProvision(ctx)
-	})
+	all.Go(func() { m.lateSticks(ctx, m.finish(ctx)) })
 	all.Go(func() {
 		if err := announcer.Run(ctx); err != nil {
 			m.cfg.Log.Warn("the box does not tell its network of itself", "error", err)
@@ -230,13 +230,15 @@ func (m *Manager) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Set
 	if err != nil {
 		return nil, err
 	}
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	if err := m.keep(s); err != nil {
 		return nil, err
 	}
 	return &s, m.apply(s)
 }
 
-// keep writes the settings and tells the network of a change.
+// keep writes the settings and tells the network of a change. changes is held.
 func (m *Manager) keep(s boxapi.Settings) error {
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

@@ -329,6 +329,17 @@ func TestNetworkIsTriedBeforeItIsKept(t *testing.T) {
 	if got := reopen(t, root).Current(); got.Network.Address != "192.0.2.1/24" {
 		t.Errorf("not kept: %+v", got)
 	}
+	if err := m.TryNetwork(t.Context(), fixed("192.0.2.3/24")); err != nil || <-n.set != "192.0.2.3/24" {
+		t.Fatal(err)
+	}
+	m.cfg.State = filepath.Join(root, "full") // nothing can be kept there
+	if err := m.KeepNetwork(t.Context()); err == nil {
+		t.Fatal("kept where nothing can be kept")
+	}
+	if got := <-n.set; got != "192.0.2.1/24" {
+		t.Errorf("a network that cannot be kept stays in force: %s", got)
+	}
+	m.cfg.State = filepath.Join(root, "state")
 	m.cfg.TryFor = time.Millisecond
 	if err := m.TryNetwork(t.Context(), fixed("192.0.2.2/24")); err != nil || <-n.set != "192.0.2.2/24" {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,9 +85,6 @@ func (m *Manager) eachSource(ctx context.Context, fn func(source string, raw []b
 	if err := try("the boot volume", m.cfg.ESP); err != nil {
 		return err
 	}
-	if m.cfg.Root != "/" {
-		return nil
-	}
 	return m.eachStick(ctx, func(name, dir string) error { return try("the stick "+name, dir) })
 }
 
@@ -149,7 +147,10 @@ func (m *Manager) take(ctx context.Context, source string, raw []byte) error {
 
 // handOver keeps the settings of a file and leaves the rest of it to maild.
 func (m *Manager) handOver(s boxapi.Settings, source string, raw []byte, digest string) error {
-	if err := m.keep(s); err != nil {
+	m.changes.Lock()
+	err := m.keep(s)
+	m.changes.Unlock()
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(m.cfg.Provision), 0o700); err != nil {
@@ -168,6 +169,78 @@ func (m *Manager) handOver(s boxapi.Settings, source string, raw []byte, digest 
 
 func (m *Manager) appliedFile() string { return filepath.Join(m.cfg.State, "provisioned") }
 func (m *Manager) pendingFile() string { return filepath.Join(m.cfg.State, "provision-pending") }
+
+// Sticks are looked for as long as it may take a machine to find one that was there
+// when it started, while its own disk is there at once: the controller comes up, then
+// the stick, then what is on it.
+const (
+	stickPatience = 30 * time.Second
+	stickPoll     = time.Second
+)
+
+// finish does what is left of provisioning files that were found, and says so once
+// nothing is.
+func (m *Manager) finish(ctx context.Context) (done <-chan struct{}) {
+	ended := make(chan struct{})
+	late := m.late
+	m.late = nil
+	go func() {
+		defer close(ended)
+		if late != nil {
+			late(ctx)
+		}
+		m.watchProvision(ctx)
+	}()
+	return ended
+}
+
+// lateSticks takes provisioning files from sticks that appear after those that were
+// looked at first, of which done says that all is applied.
+func (m *Manager) lateSticks(ctx context.Context, done <-chan struct{}) {
+	t := time.NewTicker(stickPoll)
+	defer t.Stop()
+	known := m.looked
+	for begin := time.Now(); time.Since(begin) < stickPatience; {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			<-done
+			return
+		}
+		now := m.removable()
+		fresh := slices.ContainsFunc(now, func(d string) bool { return !slices.Contains(known, d) })
+		if known = now; !fresh {
+			continue
+		}
+		<-done
+		m.provisionFrom(ctx)
+		if _, err := os.Stat(m.pendingFile()); err == nil { // the mail service runs by now
+			if err := m.cfg.Init.Restart(ctx, "maild"); err != nil {
+				m.cfg.Log.Error("the mail service does not read the provisioning file now", "error", err)
+			}
+		}
+		if err := m.apply(m.Current()); err != nil {
+			m.cfg.Log.Error("settings could not be applied", "error", err)
+		}
+		done = m.finish(ctx)
+	}
+	<-done
+}
+
+// removable lists the removable disks there are, with their partitions, which
+// come a moment later.
+func (m *Manager) removable() (list []string) {
+	disks, err := disk.Scan(m.path("sys"))
+	if err != nil {
+		return nil
+	}
+	for _, d := range disks {
+		if d.Removable {
+			list = append(list, fmt.Sprint(d.Name, " ", d.Size, " ", len(d.Partitions)))
+		}
+	}
+	return list
+}
 
 // watchProvision waits for maild to be done with its copy, then remembers the
 // file as applied and takes its secrets from the boot volume.

@@ -20,8 +20,17 @@ import (
 // errEnough ends a walk over the sticks.
 var errEnough = errors.New("enough")
 
-// stickDir is where sticks are mounted, one at a time.
-const stickDir = "/run/stick"
+// stickDir is where sticks are mounted, one at a time, from the root.
+const stickDir = "run/stick"
+
+// mountFAT mounts a FAT file system read-only at dir; other kinds are an error.
+func (m *Manager) mountFAT(p disk.Partition, dir string) (unmount func() error, err error) {
+	mounted, err := disk.MountESP(m.path("dev"), p, dir)
+	if err != nil {
+		return nil, err
+	}
+	return mounted.Unmount, nil
+}
 
 // eachStick calls fn with each FAT file system on a removable disk, mounted
 // read-only at dir, up to an error. The disk that the box itself runs from may
@@ -35,7 +44,8 @@ func (m *Manager) eachStick(ctx context.Context, fn func(name, dir string) error
 		st = nil
 	}
 	own := systemDisk(st, disks)
-	if err := os.MkdirAll(stickDir, 0o700); err != nil {
+	dir := m.path(stickDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for _, d := range disks {
@@ -47,12 +57,12 @@ func (m *Manager) eachStick(ctx context.Context, fn func(name, dir string) error
 			parts = []disk.Partition{{Name: d.Name, Disk: d.Name, Size: d.Size}}
 		}
 		for _, p := range parts {
-			mount, err := disk.MountESP("/dev", p, stickDir) // any FAT, read-only
+			unmount, err := m.mount(p, dir)
 			if err != nil {
 				continue // another file system
 			}
-			err = fn(d.Name, stickDir)
-			if uerr := mount.Unmount(); uerr != nil {
+			err = fn(d.Name, dir)
+			if uerr := unmount(); uerr != nil {
 				m.cfg.Log.Warn("a stick stays in use", "error", uerr)
 			}
 			if err != nil {

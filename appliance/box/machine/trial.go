@@ -24,6 +24,8 @@ func (m *Manager) TryNetwork(_ context.Context, n boxapi.Network) error {
 	if err != nil {
 		return err
 	}
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	m.mu.Lock()
 	if m.trial != nil {
 		m.trial.end.Stop()
@@ -56,17 +58,26 @@ func (m *Manager) endTrial(t *trial) {
 	}
 }
 
-// KeepNetwork keeps the network that is being tried.
+// KeepNetwork keeps the network that is being tried. One that cannot be kept is not
+// left in force either: the next start would not know of it.
 func (m *Manager) KeepNetwork(context.Context) error {
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	m.mu.Lock()
 	t := m.trial
 	if t == nil || !t.end.Stop() {
 		m.mu.Unlock()
 		return wire.Conflict("no network is being tried any more; it is as it was before")
 	}
-	m.trial = nil
 	s := m.settings
 	m.mu.Unlock()
 	s.Network = t.network
-	return m.keep(s)
+	if err := m.keep(s); err != nil {
+		m.endTrial(t)
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trial = nil
+	return nil
 }
