@@ -9,7 +9,8 @@ import (
 )
 
 // Access control lists (RFC 4314). Identifiers are addresses of people on this
-// box, and "anyone". Rights count from the next SELECT on.
+// box, and "anyone". Who has the mailbox selected has new rights from the next
+// SELECT on, and loses others at once.
 
 // mailboxArg takes a mailbox name that must be there.
 func (c *conn) mailboxArg() (name string, ok bool) {

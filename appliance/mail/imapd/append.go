@@ -57,14 +57,14 @@ func (c *conn) cmdAppend(ctx context.Context, cl *call) error {
 
 // appendTarget takes the mailbox of an APPEND. All that can be said without
 // the message is said before it is sent.
-func (c *conn) appendTarget(ctx context.Context) (*session.Append, store.Mailbox, error) {
+func (c *conn) appendTarget(ctx context.Context) (*session.Append, session.Target, error) {
 	name, ok := c.dec.Mailbox()
 	c.dec.SP()
 	if err := c.dec.Err(); err != nil {
-		return nil, store.Mailbox{}, err
+		return nil, session.Target{}, err
 	}
 	if !ok {
-		return nil, store.Mailbox{}, tryCreate(store.ErrNotFound)
+		return nil, session.Target{}, tryCreate(store.ErrNotFound)
 	}
 	target, err := c.user.Target(ctx, name)
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *conn) appendTarget(ctx context.Context) (*session.Append, store.Mailbox
 }
 
 // appendUID is the response code that tells the new UIDs (RFC 4315 section 3).
-func appendUID(target store.Mailbox, uids []store.UID) string {
+func appendUID(target session.Target, uids []store.UID) string {
 	return "APPENDUID " + strconv.FormatUint(uint64(target.UIDValidity), 10) + " " + imap.UIDSet(session.SpansOf(uids)).String()
 }
 

@@ -201,6 +201,15 @@ func (c *conn) run(ctx context.Context, cl *call) error {
 	case cmd.numbers && !cl.uid && c.on.uidonly:
 		return errUIDRequired
 	}
+	if cmd.in == inSelected {
+		lost, err := c.sel.Recheck(ctx)
+		if err != nil {
+			return err
+		}
+		if lost {
+			c.writeFlagsInUse()
+		}
+	}
 	return cmd.run(c, ctx, cl)
 }
 

@@ -265,7 +265,7 @@ func (c *conn) farewell(err error) {
 	case errors.Is(err, errRevoked):
 		c.enc.Raw("* BYE [EXPIRED] The password was changed, log in again").End() // RFC 5530 section 3
 	case errors.Is(err, session.ErrGone):
-		c.enc.Raw("* BYE [NONEXISTENT] The selected mailbox was deleted").End()
+		c.enc.Raw("* BYE [NONEXISTENT] The selected mailbox was deleted, or is shared no longer").End()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.enc.Raw("* BYE Closed after a long silence").End()
 	case errors.Is(err, errTooManyBad):

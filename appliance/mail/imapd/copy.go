@@ -45,7 +45,7 @@ func (c *conn) cmdCopy(ctx context.Context, cl *call) error {
 	if err != nil {
 		return tryCreate(err)
 	}
-	res, err := c.sel.Copy(ctx, spans, target.ID, move)
+	res, err := c.sel.Copy(ctx, spans, target, move)
 	if err != nil {
 		if move && len(res.From) > 0 {
 			// RFC 6851 section 3.3: some went before it failed.

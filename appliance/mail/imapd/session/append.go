@@ -12,7 +12,7 @@ import (
 // Append puts messages into a mailbox: all of them or none (RFC 3502).
 type Append struct {
 	user  *User
-	box   store.Mailbox
+	box   Target
 	items []*Message
 	spare int64 // bytes that a message to be replaced frees
 }
@@ -27,7 +27,7 @@ type Message struct {
 }
 
 // NewAppend begins to put messages into a mailbox that Target found.
-func (u *User) NewAppend(box store.Mailbox) *Append { return &Append{user: u, box: box} }
+func (u *User) NewAppend(box Target) *Append { return &Append{user: u, box: box} }
 
 // Fits checks that size bytes more fit beside what was added already.
 func (a *Append) Fits(ctx context.Context, size int64) error {
@@ -37,7 +37,8 @@ func (a *Append) Fits(ctx context.Context, size int64) error {
 	return a.user.Store.CheckQuota(ctx, a.box.Account, max(0, size-a.spare))
 }
 
-// Begin begins a message. A zero date means now.
+// Begin begins a message. A zero date means now. Flags that the person may not
+// set there are left out (RFC 4314 section 4).
 func (a *Append) Begin(ctx context.Context, flags store.Flags, date time.Time) (*Message, error) {
 	body, err := a.user.Store.Spool(ctx)
 	if err != nil {
@@ -46,7 +47,7 @@ func (a *Append) Begin(ctx context.Context, flags store.Flags, date time.Time) (
 	if date.IsZero() {
 		date = time.Now()
 	}
-	m := &Message{body: body, parser: mimeindex.NewParser(), flags: flags, date: date}
+	m := &Message{body: body, parser: mimeindex.NewParser(), flags: a.box.rights.permitted(flags), date: date}
 	a.items = append(a.items, m)
 	return m, nil
 }

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -21,11 +23,16 @@ const partSize = 1000
 // which messages UnchangedSince kept. Flags the person has no right to change are left
 // alone (RFC 4314 section 4); if none is left, it is an error.
 func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChange, each func(changed []Numbered, keywords bool)) (modified []store.UID, err error) {
-	if err := s.allowedFlags(&c); err != nil {
-		return nil, err
+	if !s.Rights.Any(flagRights) {
+		return nil, ErrNoRight
+	}
+	asked := c.Flags
+	c.Flags = s.Rights.permitted(asked)
+	if !empty(asked) && empty(c.Flags) {
+		return nil, ErrNoRight
 	}
 	for uids := range slices.Chunk(s.uids.within(set), partSize) {
-		res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
+		res, err := s.changeFlags(ctx, uids, c)
 		if err != nil {
 			return modified, gone(err)
 		}
@@ -42,33 +49,33 @@ func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChang
 	return modified, nil
 }
 
-// allowedFlags takes the flags out of a change that the person may not touch.
-func (s *Selected) allowedFlags(c *store.FlagChange) error {
-	if s.Rights.Has(RightSeen | RightTrash | RightWrite) {
-		return nil
+// changeFlags makes a change of flags that the person may make.
+func (s *Selected) changeFlags(ctx context.Context, uids []store.UID, c store.FlagChange) (store.FlagResult, error) {
+	if c.Op != store.FlagsSet || s.Rights.Has(flagRights) {
+		return s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
 	}
-	if !s.Rights.Any(RightSeen | RightTrash | RightWrite) {
-		return ErrNoRight
+	// The flags that are not the person's to change stay, so that the others
+	// are removed one by one before those asked for are set.
+	box, err := s.user.Store.Mailbox(ctx, s.box.ID)
+	if err != nil {
+		return store.FlagResult{}, err
 	}
-	if c.Op == store.FlagsSet {
-		// The others would have to be kept as they are, which differ by message.
-		return ErrNoRight
+	others := c
+	others.Op = store.FlagsRemove
+	others.Flags = s.Rights.permitted(store.Flags{System: ^c.Flags.System, Keywords: slices.DeleteFunc(slices.Clone(box.Keywords), func(k string) bool {
+		return slices.ContainsFunc(c.Flags.Keywords, func(kept string) bool { return strings.EqualFold(k, kept) })
+	})})
+	res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, others)
+	if err != nil || empty(c.Flags) {
+		return res, err
 	}
-	asked := c.Flags.System != 0 || len(c.Flags.Keywords) > 0
-	if !s.Rights.Has(RightSeen) {
-		c.Flags.System &^= store.Seen
+	left := make([]store.UID, 0, len(res.Changed))
+	for i := range res.Changed {
+		left = append(left, res.Changed[i].UID)
 	}
-	if !s.Rights.Has(RightTrash) {
-		c.Flags.System &^= store.Deleted
-	}
-	if !s.Rights.Has(RightWrite) {
-		c.Flags.System &= store.Seen | store.Deleted
-		c.Flags.Keywords = nil
-	}
-	if asked && c.Flags.System == 0 && len(c.Flags.Keywords) == 0 {
-		return ErrNoRight
-	}
-	return nil
+	set, err := s.user.Store.ChangeFlags(ctx, s.box.ID, left, store.FlagChange{Op: store.FlagsAdd, Flags: c.Flags})
+	set.Modified = res.Modified
+	return set, err
 }
 
 // MarkSeen sets \Seen as fetching a body does (RFC 9051 section 6.4.5), where
@@ -105,9 +112,12 @@ func (s *Selected) MarkSeen(ctx context.Context, ms []Numbered) (map[store.UID]b
 	return changed, nil
 }
 
+func empty(f store.Flags) bool { return f.System == 0 && len(f.Keywords) == 0 }
+
 // Copy copies or moves the messages of the set, all or none. Moving takes the
-// rights of deleting.
-func (s *Selected) Copy(ctx context.Context, set Spans, to store.MailboxID, move bool) (store.CopyResult, error) {
+// rights of deleting. Flags that the person may not set there do not come along
+// (RFC 4314 section 4).
+func (s *Selected) Copy(ctx context.Context, set Spans, to Target, move bool) (store.CopyResult, error) {
 	uids := s.uids.within(set)
 	if move && !s.Rights.Has(RightTrash|RightExpunge) {
 		return store.CopyResult{}, ErrNoRight
@@ -115,10 +125,42 @@ func (s *Selected) Copy(ctx context.Context, set Spans, to store.MailboxID, move
 	if len(uids) == 0 {
 		return store.CopyResult{}, nil
 	}
-	if move {
-		return s.user.Store.Move(ctx, s.box.ID, uids, to)
+	var kept store.Flags
+	if !to.rights.Has(flagRights) {
+		var err error
+		if kept, err = s.flagsIn(ctx, set); err != nil {
+			return store.CopyResult{}, err
+		}
+		kept.System &^= to.rights.systemFlags()
+		if to.rights.Has(RightWrite) {
+			kept.Keywords = nil
+		}
 	}
-	return s.user.Store.Copy(ctx, s.box.ID, uids, to)
+	transfer := s.user.Store.Copy
+	if move {
+		transfer = s.user.Store.Move
+	}
+	res, err := transfer(ctx, s.box.ID, uids, to.ID)
+	if len(res.To) > 0 && !empty(kept) {
+		_, undo := s.user.Store.ChangeFlags(ctx, to.ID, res.To, store.FlagChange{Op: store.FlagsRemove, Flags: kept})
+		err = cmp.Or(err, undo)
+	}
+	return res, err
+}
+
+// flagsIn is all flags that messages of the set have.
+func (s *Selected) flagsIn(ctx context.Context, set Spans) (store.Flags, error) {
+	var all store.Flags
+	err := s.Entries(ctx, set, func(ms []Numbered) error {
+		for i := range ms {
+			all.System |= ms[i].Flags.System
+			all.Keywords = append(all.Keywords, ms[i].Flags.Keywords...)
+		}
+		slices.Sort(all.Keywords)
+		all.Keywords = slices.Compact(all.Keywords)
+		return nil
+	})
+	return all, err
 }
 
 // ExpungeDeleted removes the messages with \Deleted: those of the set, or, where

@@ -1,6 +1,10 @@
 package session
 
-import "strings"
+import (
+	"strings"
+
+	"pillarbox/appliance/store/store"
+)
 
 // Rights is a set of access rights (RFC 4314 section 2.1).
 type Rights uint16
@@ -25,6 +29,9 @@ const rightLetters = "lrswipkxtea"
 // AllRights is what the owner of a mailbox has.
 const AllRights = RightAdminister<<1 - 1
 
+// flagRights are those that changing flags takes, each for some of them.
+const flagRights = RightSeen | RightTrash | RightWrite
+
 // writingRights are those of which one at least is needed to SELECT read-write.
 const writingRights = RightSeen | RightWrite | RightInsert | RightTrash | RightExpunge
 
@@ -33,6 +40,30 @@ func (set Rights) Has(r Rights) bool { return set&r == r }
 
 // Any reports whether one of r at least is in the set.
 func (set Rights) Any(r Rights) bool { return set&r != 0 }
+
+// systemFlags are the system flags that may be changed.
+func (set Rights) systemFlags() store.SystemFlags {
+	var f store.SystemFlags
+	if set.Has(RightSeen) {
+		f |= store.Seen
+	}
+	if set.Has(RightTrash) {
+		f |= store.Deleted
+	}
+	if set.Has(RightWrite) {
+		f |= store.Answered | store.Flagged | store.Draft
+	}
+	return f
+}
+
+// permitted is what of flags may be changed.
+func (set Rights) permitted(f store.Flags) store.Flags {
+	f.System &= set.systemFlags()
+	if !set.Has(RightWrite) {
+		f.Keywords = nil
+	}
+	return f
+}
 
 // String writes the letters of the set.
 func (set Rights) String() string {

@@ -11,7 +11,7 @@ import (
 	"pillarbox/appliance/store/store"
 )
 
-// ErrGone means that the selected mailbox was deleted.
+// ErrGone means that the selected mailbox was deleted, or is no longer shared.
 var ErrGone = errors.New("session: the selected mailbox is gone")
 
 // batch is how many entries are read from the store in one go.
@@ -100,6 +100,26 @@ func (s *Selected) claimRecent() {
 	}
 	s.recent = s.user.Recents.claim(s.box.ID, s.recent, s.uidNext, s.ReadOnly)
 	s.recentTo = s.uidNext
+}
+
+// Recheck takes rights away that the person has lost since, and reports whether
+// there were any: what is given counts from the next SELECT on, what is taken at
+// once. A mailbox that may no longer be read is gone.
+func (s *Selected) Recheck(ctx context.Context) (lost bool, err error) {
+	if s.box.Account == s.user.Account {
+		return false, nil
+	}
+	rights, err := s.user.rights(ctx, s.box)
+	if err != nil {
+		return false, err
+	}
+	if !rights.Has(RightRead) {
+		return true, ErrGone
+	}
+	lost = s.Rights&^rights != 0
+	s.Rights &= rights
+	s.ReadOnly = s.ReadOnly || !s.Rights.Any(writingRights)
+	return lost, nil
 }
 
 // Close ends listening.
@@ -207,6 +227,10 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 	s.poll()
 	var changed []store.Entry
 	if s.dirty {
+		var err error
+		if up.Keywords, err = s.Recheck(ctx); err != nil {
+			return up, err
+		}
 		ch, err := s.user.Store.ChangesSince(ctx, s.box.ID, s.modseq)
 		switch {
 		case errors.Is(err, store.ErrCannotCalculateChanges):

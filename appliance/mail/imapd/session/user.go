@@ -124,10 +124,16 @@ func (u *User) Mailbox(ctx context.Context, name string) (store.Mailbox, error) 
 	return box, err
 }
 
+// Target is a mailbox to put messages into, with the person's rights on it.
+type Target struct {
+	store.Mailbox
+	rights Rights
+}
+
 // Target finds a mailbox to put messages into.
-func (u *User) Target(ctx context.Context, name string) (store.Mailbox, error) {
-	box, _, err := u.open(ctx, name, RightInsert)
-	return box, err
+func (u *User) Target(ctx context.Context, name string) (Target, error) {
+	box, rights, err := u.open(ctx, name, RightInsert)
+	return Target{box, rights}, err
 }
 
 // checkName refuses names no mailbox should bear.
