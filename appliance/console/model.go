@@ -15,6 +15,7 @@ import (
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/console/shell"
 )
 
 // The console is drawn for a screen of this size, and for a line that
@@ -53,7 +54,7 @@ type model struct {
 	init    initapi.Service
 	health  healthapi.Service
 	tty     *os.File
-	shell   string // the program of the command line
+	shell   *shell.Shell
 	logger  *slog.Logger
 	exec    func(tea.ExecCommand, tea.ExecCallback) tea.Cmd // tea.Exec but in tests
 	t       theme

@@ -13,6 +13,7 @@ import (
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/console/shell"
 )
 
 // Config says where and how to run.
@@ -46,11 +47,6 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return m.run(cfg)
-}
-
-// run draws on the terminal and reads its keys until the context ends.
-func (m *model) run(cfg Config) error {
 	p := tea.NewProgram(m,
 		tea.WithInput(cfg.TTY),
 		tea.WithOutput(cfg.TTY),
@@ -59,9 +55,9 @@ func (m *model) run(cfg Config) error {
 	)
 	// Asked to quit it waits for its reader of keys, which a context that ends
 	// would have it leave behind.
-	stop := context.AfterFunc(m.ctx, p.Quit)
+	stop := context.AfterFunc(ctx, p.Quit)
 	defer stop()
-	if _, err := p.Run(); err != nil && m.ctx.Err() == nil {
+	if _, err := p.Run(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("console: %w", err)
 	}
 	return nil
@@ -85,7 +81,7 @@ func newModel(ctx context.Context, cfg Config) (*model, error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	return &model{
-		ctx: ctx, tty: cfg.TTY, shell: shellProgram, logger: logger, exec: tea.Exec, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, loadKeyboard: cfg.LoadKeyboard, zone: time.UTC, now: now,
+		ctx: ctx, tty: cfg.TTY, shell: new(shell.Shell), logger: logger, exec: tea.Exec, backend: cfg.Backend, mail: cfg.Mail, box: cfg.Box, init: cfg.Init, health: cfg.Health, t: newTheme(cfg.Serial), c: c, language: language, loadKeyboard: cfg.LoadKeyboard, zone: time.UTC, now: now,
 		// A Tick runs from when it is made: each refresh needs a new one.
 		tick:  func() tea.Cmd { return tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refresh{} }) },
 		width: defaultWidth, height: defaultHeight,

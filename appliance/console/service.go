@@ -152,6 +152,9 @@ func (m *model) openCheck() tea.Cmd {
 			for _, p := range report.Problems {
 				t.lines = append(t.lines, fmt.Sprintf("! %s: %s", p.Where, p.What))
 			}
+			if report.Unlisted > 0 {
+				t.lines = append(t.lines, "! "+T("and %d more problems", report.Unlisted))
+			}
 			return nil
 		}
 	})
