@@ -74,6 +74,10 @@ type Follower struct {
 	// Ask asks one; confirmed says that the clock was set by an answer that was
 	// proven.
 	Ask func(ctx context.Context, server string, confirmed bool) (time.Duration, error)
+	// Built is a time that has passed for certain, such as that of the build; zero:
+	// unknown. Who tells an earlier one, or one long after it, is not believed: a
+	// clock so far off has every certificate run out, or not begun.
+	Built time.Time
 	// Step sets the clock by an offset, Slew lets it run there. The kernel's
 	// clock where nil.
 	Step, Slew func(time.Duration) error
@@ -124,6 +128,11 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 	for i := range answers {
 		all.Go(func() {
 			offset, err := f.Ask(ctx, servers[i], confirmed)
+			if at := now.Add(offset); err == nil {
+				if _, ok := Sane(at, f.Built); !ok {
+					err = &implausible{servers[i], at}
+				}
+			}
 			answers[i] = Answer{servers[i], offset, err}
 		})
 	}
@@ -133,6 +142,9 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 	defer f.mu.Unlock()
 	if err != nil {
 		f.Log.Debug("time servers", "error", err)
+		if told := (*implausible)(nil); errors.As(err, &told) {
+			f.state.Problem = told.Error()
+		}
 		if now.Sub(f.state.LastOK) > 3*askEvery {
 			f.state.Synced = false
 		}
@@ -163,6 +175,17 @@ func (f *Follower) once(ctx context.Context, now time.Time) {
 		return
 	}
 	f.state = State{Synced: true, Source: best.Server, Offset: best.Offset, LastOK: now, Proven: proven, Stepped: stepped}
+}
+
+// implausible is an answer that is not believed.
+type implausible struct {
+	server string
+	at     time.Time
+}
+
+func (e *implausible) Error() string {
+	return fmt.Sprintf("the time server %s tells %s, which is too far from when this version was made to be believed",
+		e.server, e.at.UTC().Format(time.DateOnly))
 }
 
 // choose leaves out the servers that prove nothing where others do, and says

@@ -74,6 +74,32 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// A time that cannot be is not believed, whoever tells it, and that is said.
+func TestImplausibleTime(t *testing.T) {
+	now, stepped := time.Now(), time.Duration(0)
+	tells := map[string]time.Duration{}
+	f := &Follower{
+		Servers: func() []string { return []string{"a", "b"} },
+		Ask:     func(_ context.Context, server string, _ bool) (time.Duration, error) { return tells[server], nil },
+		Step:    func(d time.Duration) error { stepped += d; return nil },
+		Slew:    func(time.Duration) error { return nil },
+		Built:   now.Add(-time.Hour),
+		Log:     slog.New(slog.DiscardHandler),
+	}
+	for _, far := range []time.Duration{-2 * time.Hour, 2 * future} {
+		tells["a"], tells["b"] = far, far
+		f.once(t.Context(), now)
+		if s := f.State(); s.Synced || stepped != 0 || !strings.HasPrefix(s.Problem, "the time server a tells ") {
+			t.Errorf("%v: %+v, stepped %v", far, s, stepped)
+		}
+	}
+	tells["b"] = time.Minute
+	f.once(t.Context(), now)
+	if s := f.State(); !s.Synced || stepped != time.Minute || s.Problem != "" {
+		t.Errorf("with one that tells the time: %+v, stepped %v", s, stepped)
+	}
+}
+
 func TestNothingLessThanProof(t *testing.T) {
 	var asked []string
 	var sure []bool

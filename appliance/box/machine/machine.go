@@ -172,7 +172,7 @@ func (m *Manager) Run(ctx context.Context) {
 		Changed:       announcer.Refresh,
 		Log:           m.cfg.Log.With("part", "network"),
 	}, m.Current().Network)
-	f := &clock.Follower{Servers: m.timeServers, Ask: m.ask, Log: m.cfg.Log.With("part", "clock")}
+	f := &clock.Follower{Servers: m.timeServers, Ask: m.ask, Built: m.cfg.BuildTime, Log: m.cfg.Log.With("part", "clock")}
 	m.mu.Lock()
 	m.network, m.clock = n, f
 	m.netTimes = func() []string {
