@@ -136,7 +136,7 @@ func (s *Store) Delivering() bool {
 // delivered ends a delivery that is durable.
 func (s *Store) delivered(d *Delivery) {
 	s.lastMail.Store(s.now().UnixNano())
-	if d.Body != nil {
+	if d.Body != nil && len(d.Placements)+len(d.Queue) > 0 { // else nobody holds it, and Abort drops it
 		d.Body.delivered = true
 		d.Body.inline = nil
 	}

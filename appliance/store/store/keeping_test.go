@@ -168,6 +168,14 @@ func TestSpooledBodiesAreNotLeftBehind(t *testing.T) {
 	if chunks() != 0 {
 		t.Errorf("%d chunks after Abort", chunks())
 	}
+	sp = spooled(t, s, large) // everybody threw it away
+	if _, err := s.Deliver(ctx, Delivery{Body: sp, Docs: []DocOp{{Table: TableTrace, Key: "k", Value: []byte("v")}}}); err != nil {
+		t.Fatal(err)
+	}
+	sp.Abort()
+	if chunks() != 0 {
+		t.Errorf("%d chunks of a body that nobody was given", chunks())
+	}
 	if sp = spooled(t, s, large); sp.wait() != nil || chunks() == 0 {
 		t.Fatal("nothing spooled")
 	}
