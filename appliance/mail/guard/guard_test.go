@@ -15,7 +15,10 @@ import (
 	"pillarbox/appliance/mail/conntest"
 )
 
-func TestLimits(t *testing.T) {
+// TestLimits has a clock of its own: who is refused may take his time to read why.
+func TestLimits(t *testing.T) { synctest.Test(t, testLimits) }
+
+func testLimits(t *testing.T) {
 	p := conntest.Listen()
 	l := Listen(p, Limits{PerIP: 2, Total: 4, Refusal: "421 busy\r\n"}, nil)
 	defer l.Close()
