@@ -105,7 +105,7 @@ func (m *model) logs() *list {
 		if err != nil {
 			return nil, err
 		}
-		items := []item{{T("Everything"), "", func() tea.Cmd { return m.openText(m.log("")) }}}
+		items := []item{{T("Last events"), T("what an administrator should know of"), func() tea.Cmd { return m.openText(m.allEvents()) }}, {T("Everything"), "", func() tea.Cmd { return m.openText(m.log("")) }}}
 		for _, s := range services {
 			detail := T(s.State) + " " + T("since %s", s.Since.In(m.zone).Format("Jan 02 15:04"))
 			if s.LastExit != "" {

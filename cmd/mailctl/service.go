@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -213,7 +214,7 @@ func check(ctx context.Context, c *ctl, args []string) error {
 	var r mailapi.CheckRequest
 	if _, err := c.flags("check", args, func(fs *flag.FlagSet) {
 		fs.BoolVar(&r.Bodies, "bodies", false, "read every body and compare its hash, and every row of the search indexes")
-		fs.BoolVar(&r.Repair, "repair", false, "mend what can be mended")
+		fs.BoolVar(&r.Repair, "repair", false, "mend what can be mended, 10,000 problems at a time")
 	}, 0); err != nil {
 		return err
 	}
@@ -228,9 +229,15 @@ func check(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = c.show(report, func(t *tabwriter.Writer) {
+	return c.showCheck(report, r.Repair)
+}
+
+// showCheck prints what a check found, and answers errFound where something is
+// wrong that was not mended.
+func (c *ctl) showCheck(report *mailapi.CheckReport, repair bool) error {
+	err := c.show(report, func(t *tabwriter.Writer) {
 		row(t, fmt.Sprintf("%d people, %d mailboxes, %d messages, %d bodies, %d on the way out: %d problems",
-			report.Accounts, report.Mailboxes, report.Messages, report.Blobs, report.Queued, len(report.Problems)))
+			report.Accounts, report.Mailboxes, report.Messages, report.Blobs, report.Queued, int64(len(report.Problems))+report.Unlisted))
 		for _, p := range report.Problems {
 			mended := ""
 			if p.Repaired {
@@ -238,11 +245,14 @@ func check(ctx context.Context, c *ctl, args []string) error {
 			}
 			row(t, p.Where, p.What, mended)
 		}
-	})
-	for _, p := range report.Problems {
-		if !p.Repaired {
-			return errors.Join(err, errFound)
+		if report.Unlisted > 0 && repair {
+			row(t, fmt.Sprintf("and %d more, not listed: run it again to mend them", report.Unlisted))
+		} else if report.Unlisted > 0 {
+			row(t, fmt.Sprintf("and %d more, not listed", report.Unlisted))
 		}
+	})
+	if report.Unlisted > 0 || slices.ContainsFunc(report.Problems, func(p mailapi.Problem) bool { return !p.Repaired }) {
+		return errors.Join(err, errFound)
 	}
 	return err
 }

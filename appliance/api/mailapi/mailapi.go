@@ -431,6 +431,7 @@ type CheckReport struct {
 	Blobs     int64     `json:"blobs"`
 	Queued    int64     `json:"queued"`
 	Problems  []Problem `json:"problems"`
+	Unlisted  int64     `json:"unlisted,omitempty"` // problems beyond those
 }
 
 // Problem is one thing that is wrong with the store.

@@ -162,7 +162,7 @@ func (s *service) Check(ctx context.Context, r mailapi.CheckRequest, progress fu
 	}
 	out := &mailapi.CheckReport{
 		Accounts: report.Accounts, Mailboxes: report.Mailboxes, Messages: report.Messages,
-		Blobs: report.Blobs, Queued: report.Queued, Problems: []mailapi.Problem{},
+		Blobs: report.Blobs, Queued: report.Queued, Problems: []mailapi.Problem{}, Unlisted: report.Unlisted,
 	}
 	for _, p := range report.Problems {
 		out.Problems = append(out.Problems, mailapi.Problem(p))

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// maxProblems bounds a report: a store with more wants a restore.
+	// maxProblems bounds the problems a report lists, and those that one check
+	// mends: a store with more wants a restore.
 	maxProblems = 10000
 	// progressEvery is how many rows pass between two calls of Progress.
 	progressEvery = 4096
@@ -29,6 +30,8 @@ type CheckOptions struct {
 type CheckReport struct {
 	Accounts, Mailboxes, Messages, Blobs, Queued int64
 	Problems                                     []Problem
+	// Unlisted is how many problems there are beyond those listed.
+	Unlisted int64
 }
 
 // Problem is one thing wrong with the store.
@@ -42,7 +45,8 @@ type Problem struct {
 // moment while it goes on working. With Repair it then mends what can be
 // mended: counters are counted again, references and indexes made again from
 // the records they follow from, orphans dropped. What is lost (a body's bytes,
-// a record that cannot be read) is listed and left as it is.
+// a record that cannot be read) is listed and left as it is. Of a store with
+// more than 10,000 problems each call lists and mends so many.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (*CheckReport, error) {
 	if s.closing.RLock(); s.closed {
 		s.closing.RUnlock()
@@ -62,6 +66,13 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (*CheckReport, error)
 	return &c.out, nil
 }
 
+// mending is what mends a problem.
+type mending struct {
+	op    op
+	where string
+	place int // in the report's list, -1 where it is not in it
+}
+
 // checker is one check under way.
 type checker struct {
 	s    *Store
@@ -69,7 +80,7 @@ type checker struct {
 	ctx  context.Context
 	o    CheckOptions
 	out  CheckReport
-	mend []op // by problem; nil where it cannot be mended
+	mend []mending
 
 	done, total int64
 	global      globalRec
@@ -93,12 +104,25 @@ type boxTally struct {
 }
 
 // problem notes something wrong and the op that mends it, nil where none can.
+// Problems that nothing mends leave room for those that can be mended.
 func (c *checker) problem(mend op, where, format string, args ...any) {
-	if len(c.out.Problems) >= maxProblems {
-		return
+	place := len(c.out.Problems)
+	if place < maxProblems {
+		c.out.Problems = append(c.out.Problems, Problem{Where: where, What: fmt.Sprintf(format, args...)})
+	} else {
+		c.out.Unlisted++
+		place = -1
 	}
-	c.out.Problems = append(c.out.Problems, Problem{Where: where, What: fmt.Sprintf(format, args...)})
-	c.mend = append(c.mend, mend)
+	if mend != nil && len(c.mend) < maxProblems {
+		c.mend = append(c.mend, mending{mend, where, place})
+	}
+}
+
+// repaired notes that a problem was mended.
+func (c *checker) repaired(m mending) {
+	if m.place >= 0 {
+		c.out.Problems[m.place].Repaired = true
+	}
 }
 
 func (c *checker) run() error {

@@ -149,6 +149,43 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// A report lists so many problems, and counts the others; what cannot be mended
+// leaves room for what can.
+func TestMoreProblemsThanAReportLists(t *testing.T) {
+	ctx := context.Background()
+	s, err := Open(ctx, t.TempDir(), Options{Small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	newAccount(t, s)
+	const bad, stray = maxProblems + 50, 20
+	for n := range bad / sweepPart {
+		damage(t, s, func(st *stage) {
+			for i := range sweepPart {
+				st.put(keyThread(1, uint64(1+n*sweepPart+i)), []byte{recordVersion})
+			}
+		})
+	}
+	damage(t, s, func(st *stage) {
+		for i := range bad % sweepPart {
+			st.put(keyThread(1, uint64(1<<32+i)), []byte{recordVersion})
+		}
+		for i := range stray { // found after the others
+			st.put(keyRefQueue(7, QueueID(1000+i)), []byte{recordVersion})
+		}
+	})
+	for _, left := range []int64{stray, 0} {
+		r, err := s.Check(ctx, CheckOptions{Repair: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Problems) != maxProblems || r.Unlisted != bad+left-maxProblems {
+			t.Errorf("%d problems and %d more, want %d in all", len(r.Problems), r.Unlisted, bad+left)
+		}
+	}
+}
+
 // One bad body is the matter of those who read its bad part, of nobody else.
 // What cannot be cleared away, being damaged, does not keep the rest on the disk.
 func TestDamageDoesNotStopTheKeeper(t *testing.T) {

@@ -12,26 +12,23 @@ import (
 // problem that mended itself counts as repaired. Counters come last.
 func (c *checker) repair() error {
 	boxes, accts, global := map[MailboxID]bool{}, map[AccountID]bool{}, false
-	var count []int
-	for i, o := range c.mend {
-		if o == nil {
-			continue
-		}
-		if r, ok := o.(recountOp); ok {
+	var count []mending
+	for _, m := range c.mend {
+		if r, ok := m.op.(recountOp); ok {
 			boxes[r.Mailbox], accts[r.Account] = true, true
-			count = append(count, i)
+			count = append(count, m)
 			continue
 		}
 		global = true
-		if _, err := c.s.submit(c.ctx, o); err != nil {
+		if _, err := c.s.submit(c.ctx, m.op); err != nil {
 			if errors.Is(err, ErrClosed) || errors.Is(err, ErrReadOnly) || c.ctx.Err() != nil {
 				return err
 			}
-			c.s.log.Error("repair", "where", c.out.Problems[i].Where, "error", err)
+			c.s.log.Error("repair", "where", m.where, "error", err)
 			continue
 		}
-		c.out.Problems[i].Repaired = true
-		if e, ok := o.(mendEntryOp); ok {
+		c.repaired(m)
+		if e, ok := m.op.(mendEntryOp); ok {
 			boxes[e.Mailbox] = true
 		}
 	}
@@ -56,8 +53,8 @@ func (c *checker) repair() error {
 	if _, err := c.s.submit(c.ctx, recountOp{}); err != nil {
 		return err
 	}
-	for _, i := range count {
-		c.out.Problems[i].Repaired = true
+	for _, m := range count {
+		c.repaired(m)
 	}
 	c.s.keeper.kick()
 	return nil
