@@ -27,13 +27,20 @@ written. The certificates and network settings of the box are not in it.
 
 With --increment it holds only what changed since the newest backup, with
 --since what changed since another one that --list shows. To restore, the full
-backup is needed together with every increment made to it in turn.`
+backup is needed together with every increment made to it in turn; so an
+increment replaces no file that is there.
+
+No increment is made to a backup that went to standard output: whether all of it
+was kept is not known here, and an increment to one that is lost is lost too.
+With --as-base you vouch for it: give it only where what reads the backup tells
+of its failure, and make a full backup after each failure.`
 
 func (e Env) backup(ctx context.Context, args []string) error {
 	f := e.flags("mailctl backup", backupUsage)
 	increment := f.Bool("increment", false, "only what changed since the newest backup")
 	since := f.String("since", "", "only what changed since the backup with this `ID`")
 	list := f.Bool("list", false, "list the backups that increments can be made to")
+	asBase := f.Bool("as-base", false, "with standard output: let increments be made to it")
 	var k keys
 	k.encryptFlags(f)
 	if done, err := parse(f, args); done || err != nil {
@@ -50,6 +57,13 @@ func (e Env) backup(ctx context.Context, args []string) error {
 	if *increment && *since != "" {
 		return e.usage(f, "--increment and --since cannot be combined.")
 	}
+	stream := f.Arg(0) == "-"
+	if *asBase && !stream {
+		return e.usage(f, "--as-base is for standard output: to a backup in a file increments can be made anyway.")
+	}
+	if _, err := os.Lstat(f.Arg(0)); err == nil && !stream && (*increment || *since != "") {
+		return fmt.Errorf("%s is there already, and an increment is no use without the backups before it: give it a name of its own", f.Arg(0))
+	}
 	to, err := k.encryptTo()
 	if err != nil {
 		return err
@@ -65,7 +79,7 @@ func (e Env) backup(ctx context.Context, args []string) error {
 		}
 		r.Base = made[0].ID
 	}
-	return e.makeBackup(ctx, c, r, f.Arg(0), to)
+	return e.makeBackup(ctx, c, r, f.Arg(0), to, !stream || *asBase)
 }
 
 func (e Env) listBackups(ctx context.Context, c *backupapi.Client) error {
@@ -81,8 +95,9 @@ func (e Env) listBackups(ctx context.Context, c *backupapi.Client) error {
 	return nil
 }
 
-// makeBackup writes a backup to a file, then tells maild that it is safe.
-func (e Env) makeBackup(ctx context.Context, c *backupapi.Client, r backupapi.Request, name string, to []age.Recipient) error {
+// makeBackup writes a backup to a file, then tells maild that it is safe, where
+// it is to be a base for increments.
+func (e Env) makeBackup(ctx context.Context, c *backupapi.Client, r backupapi.Request, name string, to []age.Recipient, base bool) error {
 	in, err := c.Open(ctx, r)
 	if err != nil {
 		return err
@@ -101,14 +116,19 @@ func (e Env) makeBackup(ctx context.Context, c *backupapi.Client, r backupapi.Re
 	if err := out.keep(); err != nil {
 		return err
 	}
-	if err := c.Safe(ctx, backupapi.Made{ID: h.ID, Version: h.Version, Created: h.Created}); err != nil {
-		return fmt.Errorf("the backup is complete, but no increment can be made to it: %w", err)
+	if base {
+		if err := c.Safe(ctx, backupapi.Made{ID: h.ID, Version: h.Version, Created: h.Created}); err != nil {
+			return fmt.Errorf("the backup is complete, but no increment can be made to it: %w", err)
+		}
 	}
 	kind := "full backup"
 	if !h.Full() {
 		kind = "increment to " + h.Base
 	}
 	fmt.Fprintf(e.Err, "%s: %s, %d messages, %s\n", h.ID, kind, t.Bodies, m)
+	if !base {
+		fmt.Fprintln(e.Err, "no increment will be made to it, since it went to standard output")
+	}
 	return e.report(append(t.Damage, problems...), "unreadable in the store, not in the backup")
 }
 

@@ -18,6 +18,7 @@ import (
 	"pillarbox/appliance/config"
 	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/backups"
+	"pillarbox/appliance/store/backup"
 	"pillarbox/appliance/store/store"
 	"pillarbox/appliance/store/store/storetest"
 )
@@ -138,11 +139,29 @@ func TestCommands(t *testing.T) {
 	b.deliver(6, 7)
 	b.ok("backup", file("inc1"), "--increment", "--recipient", id.Recipient().String())
 	b.deliver(8, 8)
-	inc2, _, err := b.run(nil, "backup", "--increment", "-")
+	if _, _, err := b.run(nil, "backup", "--increment", file("inc1")); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("an increment in place of what it is made to: %v", err)
+	}
+	_, said, err := b.run(nil, "backup", "-")
+	if err != nil || !strings.Contains(said, "no increment will be made to it") {
+		t.Errorf("to standard output: %v\n%s", err, said)
+	}
+	inc2, _, err := b.run(nil, "backup", "--increment", "--as-base", "-")
+	b.must(err)
+	b.deliver(9, 9)
+	inc3, _, err := b.run(nil, "backup", "--increment", "-")
 	b.must(err)
 	list, _ := b.ok("backup", "--list")
-	if strings.Count(list, "\n") != 3 {
+	if strings.Count(list, "\n") != 3 { // full, inc1, inc2
 		t.Errorf("list:\n%s", list)
+	}
+	for _, out := range [][]byte{inc3, inc2} {
+		r, err := backup.NewReader(bytes.NewReader(out))
+		b.must(err)
+		if h := r.Header(); !strings.Contains(list, h.Base) || strings.Contains(list, h.ID) != (&out[0] == &inc2[0]) {
+			t.Errorf("increment %s to %s, list:\n%s", h.ID, h.Base, list)
+		}
+		r.Close()
 	}
 	b.ok("backup", "--passphrase-file", file("pass"), file("secret"))
 	for _, name := range []string{"full", "inc1", "secret"} {
@@ -211,6 +230,7 @@ func TestCommands(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"nothing"}, {"backup"}, {"backup", "a", "b"}, {"backup", "--increment", "--since", "x", "a"}, {"backup", "--nothing"},
+		{"backup", "--as-base", "a"},
 		{"restore"}, {"restore", "--mailbox", "x", "a"}, {"restore", "--user", "a", "--replace", "a"}, {"restore", "--user", "a", "--uid", "1", "a"},
 		{"restore", "--user", "a", "--mailbox", "b", "--uid", "4294967296", "a"}, {"verify"},
 	} {
