@@ -22,9 +22,17 @@ type fakeNeighbours struct {
 	mu      sync.Mutex
 	has     map[netip.Addr]string
 	watched map[netip.Addr]func(*TakenError)
+	probing func() // where set, called by the next probe
 }
 
 func (f *fakeNeighbours) Probe(_ context.Context, _ string, addr netip.Addr) error {
+	f.mu.Lock()
+	probing := f.probing
+	f.probing = nil
+	f.mu.Unlock()
+	if probing != nil {
+		probing()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if owner := f.has[addr]; owner != "" {

@@ -44,7 +44,9 @@ func (f *fakeRouters) say(device string, a Advertisement) {
 	f.mu.Lock()
 	heard := f.heard[device]
 	f.mu.Unlock()
-	a.Router, a.heard = netip.MustParseAddr("fe80::1"), time.Now()
+	if a.heard = time.Now(); !a.Router.IsValid() {
+		a.Router = netip.MustParseAddr("fe80::1")
+	}
 	heard(a)
 	synctest.Wait()
 }
@@ -108,6 +110,37 @@ func TestRoutersSay(t *testing.T) {
 
 		b.routers.say("eth1", Advertisement{})
 		expect(t, "no more", fmt.Sprint(b.names()), "{[] []}")
+	})
+}
+
+// eternal6 grants an address for ever.
+type eternal6 struct{ granter6 }
+
+func (g eternal6) Acquire(ctx context.Context, hint netip.Addr) (*Lease, error) {
+	l, err := g.granter6.Acquire(ctx, hint)
+	l.Lifetime = 0
+	return l, err
+}
+
+// Of two routers the one that knows nothing of DHCPv6 does not take away what the
+// other offers; and an address for ever is not given as one that is fixed.
+func TestTwoRouters(t *testing.T) {
+	run(t, boxapi.Network{}, []Link{link(1, true)}, func(b *bench) {
+		b.Manager.DHCP6 = func(l Link, managed bool) Exchange { return eternal6{granter6{l, managed}} }
+		b.routers.say("eth1", Advertisement{Managed: true})
+		expect(t, "an address", b.k.sixes(), "map[2001:db8::5/128:1]")
+		if b.k.valid6 != longest6 {
+			t.Errorf("it is good for %v", b.k.valid6)
+		}
+		before := b.changes.Load()
+		b.routers.say("eth1", Advertisement{Router: netip.MustParseAddr("fe80::2")})
+		expect(t, "with another router", b.k.sixes(), "map[2001:db8::5/128:1]")
+		if n := b.changes.Load() - before; n != 1 { // that there is one more router
+			t.Errorf("%d changes", n)
+		}
+		time.Sleep(flagsHold)
+		b.routers.say("eth1", Advertisement{Router: netip.MustParseAddr("fe80::2")})
+		expect(t, "when the first is gone", b.k.sixes(), "map[]")
 	})
 }
 

@@ -179,6 +179,7 @@ func (k Linux) Configure(index int, s Setup, metric int) error {
 		return err
 	}
 	var keep []string
+	var faults []error
 	for _, r := range s.Routes {
 		route := &netlink.Route{LinkIndex: index, Dst: ipNet(r.Dst), Priority: metric, Protocol: unix.RTPROT_DHCP}
 		if r.Gateway.IsValid() {
@@ -191,11 +192,18 @@ func (k Linux) Configure(index int, s Setup, metric int) error {
 			route.Scope = netlink.SCOPE_LINK
 		}
 		if err := netlink.RouteReplace(route); err != nil {
-			return fmt.Errorf("route to %v by %v: %w", r.Dst, r.Gateway, err)
+			faults = append(faults, fmt.Errorf("route to %v by %v: %w", r.Dst, r.Gateway, err))
+			continue
 		}
 		keep = append(keep, r.Dst.String())
 	}
-	return k.dropRoutes(l, keep)
+	if err := k.dropRoutes(l, keep); err != nil {
+		return err
+	}
+	if len(faults) > 0 && len(keep) > 0 {
+		return &RouteError{faults}
+	}
+	return errors.Join(faults...)
 }
 
 func (k Linux) AddAddress6(ctx context.Context, index int, a netip.Prefix, valid time.Duration) error {

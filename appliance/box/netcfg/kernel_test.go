@@ -2,6 +2,7 @@ package netcfg
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -263,6 +264,40 @@ func TestFixedAddresses(t *testing.T) {
 					t.Errorf("%s: %s reached: %v", tt.address, world, reached)
 				}
 			}
+		}
+		return linux.Clear(eth0)
+	})
+}
+
+// Of routes of which one is of no use the others are made; an address for ever that
+// DHCPv6 gave stays when that of IPv4 comes.
+func TestSomeOfTheRoutes(t *testing.T) {
+	box, other := netlab.New(t), netlab.New(t)
+	box.Cable("eth0", other, "192.0.2.1/24", "2001:db8::1/64")
+	box.Do(func() error {
+		eth0, err := index("eth0")
+		if err != nil {
+			return err
+		}
+		six := netip.MustParsePrefix("2001:db8::5/128")
+		if err := errors.Join(linux.Up(eth0), linux.AddAddress6(t.Context(), eth0, six, longest6)); err != nil {
+			return err
+		}
+		s := Setup{Address: netip.MustParsePrefix("192.0.2.2/24"), Routes: []Route{
+			{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParseAddr("224.0.0.1")}, // by no host
+			{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.1")},
+		}}
+		err = linux.Configure(eth0, s, baseMetric)
+		if some := (*RouteError)(nil); !errors.As(err, &some) || len(some.Faults) != 1 || way("198.51.100.1") != eth0 {
+			t.Errorf("%v, reached by %d", err, way("198.51.100.1"))
+		}
+		if list, err := addresses(eth0); err != nil || !slices.Contains(list, six) {
+			t.Errorf("addresses %v, %v", list, err)
+		}
+		s.Routes = s.Routes[:1]
+		err = linux.Configure(eth0, s, baseMetric)
+		if some := (*RouteError)(nil); err == nil || errors.As(err, &some) {
+			t.Errorf("no route at all: %v", err)
 		}
 		return linux.Clear(eth0)
 	})

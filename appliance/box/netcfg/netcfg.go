@@ -99,7 +99,8 @@ type Kernel interface {
 	// out.
 	Join(card, bond int) error
 	// Configure makes the address and routes of an interface those of s, and
-	// none else but what routers advertise.
+	// none else but what routers advertise. Where some routes cannot be made and
+	// others are, it returns a *RouteError.
 	Configure(index int, s Setup, metric int) error
 	// AddAddress6 gives an interface one more address for a time, 0 for ever, and
 	// waits until the kernel has found that no other station has it, else it returns a
@@ -111,6 +112,11 @@ type Kernel interface {
 	// advertise.
 	Clear(index int) error
 }
+
+// RouteError says that an interface has its address, and not all of its routes.
+type RouteError struct{ Faults []error }
+
+func (e *RouteError) Error() string { return errors.Join(e.Faults...).Error() }
 
 // Neighbourhood is who else is on the network of an interface.
 type Neighbourhood interface {
@@ -157,6 +163,7 @@ type Manager struct {
 	settings boxapi.Network
 	ports    map[int]*port // by index of the interface
 	stale    map[int]bool  // interfaces that earlier settings configured
+	ending   int           // calls of Set that wait for ports of earlier settings to end
 	ownMTU   map[int]int   // of interfaces whose MTU was changed: what it was
 	problem  string        // that no interface is wanted
 	faults   []error       // of bonds and VLANs
@@ -216,12 +223,16 @@ func (m *Manager) Set(settings boxapi.Network) {
 	for index := range old {
 		m.stale[index] = true
 	}
+	m.ending++
 	m.mu.Unlock()
 	// Nothing of the old settings may come after something of the new.
 	for _, p := range old {
 		p.stop()
 		<-p.done
 	}
+	m.mu.Lock()
+	m.ending--
+	m.mu.Unlock()
 	m.look()
 }
 
@@ -229,6 +240,9 @@ func (m *Manager) Set(settings boxapi.Network) {
 func (m *Manager) reconcile(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.ending > 0 {
+		return // Set has it done when they have ended
+	}
 	links, err := m.arrange()
 	if err != nil {
 		m.Log.Warn("network interfaces", "error", err)
@@ -245,6 +259,17 @@ func (m *Manager) reconcile(ctx context.Context) {
 	for _, l := range wanted {
 		delete(m.stale, l.Index)
 		p := m.ports[l.Index]
+		if p != nil && p.link.Name != l.Name { // all it has open is by the name
+			p.stop()
+			select {
+			case <-p.done:
+				m.Log.Info("interface has another name", "was", p.link.Name, "name", l.Name)
+				p = nil
+			default:
+				go func() { <-p.done; m.look() }()
+				continue
+			}
+		}
 		if p == nil {
 			p = newPort(m, l)
 			m.ports[l.Index] = p

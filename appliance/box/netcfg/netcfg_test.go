@@ -28,6 +28,7 @@ type fakeKernel struct {
 	fault   error // of Configure
 	made    int   // bonds and VLANs
 	six     map[netip.Prefix]int
+	valid6  time.Duration // of the address of IPv6 that was given last
 }
 
 func (k *fakeKernel) Links() ([]Link, error) {
@@ -58,9 +59,10 @@ func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 func (k *fakeKernel) Prepare() error { return nil }
 func (k *fakeKernel) Up(int) error   { return nil }
 
-func (k *fakeKernel) AddAddress6(_ context.Context, index int, a netip.Prefix, _ time.Duration) error {
+func (k *fakeKernel) AddAddress6(_ context.Context, index int, a netip.Prefix, valid time.Duration) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.valid6 = valid
 	if k.six == nil {
 		k.six = map[netip.Prefix]int{}
 	}
@@ -130,7 +132,7 @@ func (k *fakeKernel) change(index int, fn func(*Link)) {
 func (k *fakeKernel) Configure(index int, s Setup, metric int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.fault == nil {
+	if some := (*RouteError)(nil); k.fault == nil || errors.As(k.fault, &some) {
 		k.setups[index] = s
 	}
 	return k.fault
@@ -370,17 +372,69 @@ func TestStaticIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A lease of which one route is of no use is used: the rest of it is of use.
+func TestRouteOfNoUse(t *testing.T) {
+	run(t, boxapi.Network{}, nil, func(b *bench) {
+		b.k.mu.Lock()
+		b.k.fault = &RouteError{[]error{errors.New("no way there")}}
+		b.k.mu.Unlock()
+		b.k.set(link(1, true))
+		list, problems, err := b.Status()
+		if err != nil || len(list) != 1 || list[0].Lease == nil || len(problems) != 0 {
+			t.Errorf("%+v, %q, %v", list, problems, err)
+		}
+		expect(t, "name servers", fmt.Sprint(b.names()), "{[192.0.1.1 9.9.9.9] [net1.example]}")
+	})
+}
+
+// A card that gets another name goes on under that.
+func TestCardIsRenamed(t *testing.T) {
+	run(t, boxapi.Network{}, []Link{link(1, true)}, func(b *bench) {
+		renamed := link(1, true)
+		renamed.Name = "lan0"
+		b.k.set(renamed)
+		time.Sleep(time.Second)
+		expect(t, "addresses", b.k.addresses(), "1=192.0.1.5/24")
+		b.Manager.mu.Lock()
+		defer b.Manager.mu.Unlock()
+		expect(t, "the port", b.ports[1].link.Name, "lan0")
+	})
+}
+
+// While what was configured by earlier settings ends, nothing is configured by new
+// ones, whatever the kernel has to tell meanwhile.
+func TestSettingsChangeOneAfterTheOther(t *testing.T) {
+	run(t, boxapi.Network{}, nil, func(b *bench) {
+		slow, began := make(chan bool), make(chan bool)
+		b.around.mu.Lock()
+		b.around.probing = func() {
+			close(began)
+			<-slow // though it was given up
+		}
+		b.around.mu.Unlock()
+		b.k.set(link(1, true))
+		<-began
+		go b.Set(boxapi.Network{Mode: boxapi.ModeStatic, Address: "198.51.100.7/24"})
+		synctest.Wait()
+		b.look()
+		expect(t, "meanwhile", b.k.addresses(), "")
+		close(slow)
+		time.Sleep(time.Second)
+		expect(t, "then", b.k.addresses(), "1=198.51.100.7/24")
+	})
+}
+
 func TestWriteResolvConf(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	servers := []netip.Addr{}
 	for _, s := range []string{"192.0.2.1", "2001:db8::1", "192.0.2.3", "192.0.2.4"} {
 		servers = append(servers, netip.MustParseAddr(s))
 	}
-	if err := WriteResolvConf(path, Resolver{Servers: servers, Search: []string{"example.org", "example.net"}}); err != nil {
+	if err := WriteResolvConf(path, Resolver{Servers: servers, Search: []string{"example.org", "example.net", "c", "d", "e", "f", "g"}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
-	want := "nameserver 192.0.2.1\nnameserver 2001:db8::1\nnameserver 192.0.2.3\nsearch example.org example.net\noptions timeout:3 attempts:2\n"
+	want := "nameserver 192.0.2.1\nnameserver 2001:db8::1\nnameserver 192.0.2.3\nsearch example.org example.net c d e f\noptions timeout:3 attempts:2\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -152,7 +152,10 @@ func (p *port) runDHCP(ctx context.Context) {
 
 // configure gives the interface its address.
 func (p *port) configure(ctx context.Context, s Setup, l *Lease) error {
-	if err := p.m.Kernel.Configure(p.link.Index, s, baseMetric+p.link.Index); err != nil {
+	err := p.m.Kernel.Configure(p.link.Index, s, baseMetric+p.link.Index)
+	if some := (*RouteError)(nil); errors.As(err, &some) {
+		p.m.Log.Warn("not all routes are of use", "interface", p.link.Name, "error", err)
+	} else if err != nil {
 		return fmt.Errorf("configure %s: %w", p.link.Name, err)
 	}
 	p.mu.Lock()

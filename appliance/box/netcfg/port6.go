@@ -1,7 +1,9 @@
 package netcfg
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -37,13 +39,7 @@ func (p *port) runIPv6(ctx context.Context) {
 			if p.by.mode == boxapi.ModeStatic {
 				return
 			}
-			w := nothing
-			switch {
-			case a.Managed:
-				w = anAddress
-			case a.Other:
-				w = whatElse
-			}
+			w := p.wished(time.Now())
 			select {
 			case <-wish:
 			default:
@@ -56,6 +52,27 @@ func (p *port) runIPv6(ctx context.Context) {
 		sleep(ctx, listenAgain)
 	}
 	<-ended
+}
+
+// flagsHold is for how long a router's word counts that something is to be had by
+// DHCPv6: they speak every half hour at least (RFC 4861 section 6.2.1).
+const flagsHold = time.Hour
+
+// wished is what the routers say that is to be had by DHCPv6. Of several the one that
+// offers most counts: another, which knows of nothing, does not take that back.
+func (p *port) wished(now time.Time) (w byDHCP6) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.routers {
+		switch {
+		case now.Sub(a.heard) >= flagsHold:
+		case a.Managed:
+			w = anAddress
+		case a.Other:
+			w = max(w, whatElse)
+		}
+	}
+	return w
 }
 
 // followWish runs the client for what is wished, one at a time.
@@ -108,10 +125,16 @@ func (p *port) runDHCP6(ctx context.Context, managed bool) {
 	loop.run(ctx)
 }
 
+// longest6 stands for a lease without an end.
+const longest6 = math.MaxInt32 * time.Second
+
 // bind6 puts a lease of DHCPv6 to use.
 func (p *port) bind6(ctx context.Context, l *Lease) error {
 	if l.Address.IsValid() {
-		if err := p.m.Kernel.AddAddress6(ctx, p.link.Index, l.Address, l.setup().Valid); err != nil {
+		// One for ever would be taken for one that is fixed, which goes when the
+		// interface gets its address of IPv4.
+		valid := cmp.Or(l.setup().Valid, longest6)
+		if err := p.m.Kernel.AddAddress6(ctx, p.link.Index, l.Address, valid); err != nil {
 			return err
 		}
 	}

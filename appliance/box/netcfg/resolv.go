@@ -23,8 +23,9 @@ func WriteResolvConf(path string, r Resolver) error {
 		}
 		b.WriteString("nameserver " + s.String() + "\n")
 	}
-	if len(r.Search) > 0 {
-		b.WriteString("search " + strings.Join(r.Search, " ") + "\n")
+	// Each is one more name that is asked for, and routers may tell of any number.
+	if list := r.Search[:min(len(r.Search), maxSearch)]; len(list) > 0 {
+		b.WriteString("search " + strings.Join(list, " ") + "\n")
 	}
 	b.WriteString("options timeout:3 attempts:2\n")
 	return atomicfile.Write(path, []byte(b.String()), 0o644)
