@@ -39,9 +39,11 @@ import (
 )
 
 const (
-	// goodbye is how long clients get at a shutdown. With the store's closing
-	// it stays below what init allows.
+	// goodbye is how long clients get at a shutdown, and grace what mail on its
+	// way out gets after that: a dead host takes all of it. With two seconds for
+	// the store's closing both stay within the nine that init allows.
 	goodbye = 4 * time.Second
+	grace   = 3 * time.Second
 
 	// socketMode lets root and maild's own user in.
 	socketMode = 0o660
@@ -153,7 +155,7 @@ func (d *Daemon) assemble(options store.Options) {
 	})
 	d.index = indexer.New(indexer.Config{Store: d.store, Log: d.log.With("part", "index")})
 	d.queue = queue.New(queue.Config{
-		Store: d.store, Bouncer: d.pipeline, Hostname: d.hostname, Events: d.queueEvent, Log: d.log.With("part", "queue"),
+		Store: d.store, Bouncer: d.pipeline, Hostname: d.hostname, Grace: grace, Events: d.queueEvent, Log: d.log.With("part", "queue"),
 		Router: route.New(route.Config{Resolver: route.NewDNS(""), Hostname: d.hostname, SmartHost: d.smartHost, AllowLoopback: d.cfg.AllowLoopback}),
 	})
 	d.backups = backups.New(backups.Config{
@@ -214,11 +216,18 @@ func (d *Daemon) follow(ctx context.Context) {
 	}
 }
 
-// queueEvent tells administrators what the queue gave up.
+// queueEvent tells administrators what the queue gave up. Of a bounce that
+// nobody takes there is nothing to be done.
 func (d *Daemon) queueEvent(e queue.Event) {
-	if e.Kind == trace.Bounced {
-		d.events.add(mailapi.LevelWarn, fmt.Sprintf("mail from <%s> to <%s> could not be delivered: %s", e.Sender, e.Recipient, e.Reply))
+	told := ""
+	switch {
+	case e.Kind == trace.Bounced:
+	case e.Kind == trace.Failed && e.Sender != "":
+		told = "; its sender was not told"
+	default:
+		return
 	}
+	d.events.add(mailapi.LevelWarn, fmt.Sprintf("mail from <%s> to <%s> could not be delivered: %s%s", e.Sender, e.Recipient, e.Reply, told))
 }
 
 // provision applies the provisioning file where there is one, and removes it:
