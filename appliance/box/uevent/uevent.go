@@ -1,12 +1,16 @@
 // Package uevent listens to what the kernel tells about devices that come, go
 // and change. It needs no rights beyond those to open the netlink socket.
 //
+// Only the kernel is believed: programs that may set the network up can send to its
+// group as well, and what is told here has drivers loaded.
+//
 // Messages can be lost when many devices change at once; the listener then
 // yields an Event of action Lost, on which its reader looks at sysfs afresh.
 package uevent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +81,7 @@ func (l *Listener) Run(ctx context.Context, fn func(Event)) error {
 	defer l.Close()
 	buf := make([]byte, maxMessage)
 	for {
-		n, err := l.f.Read(buf)
+		n, kernel, err := l.receive(buf)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -85,12 +89,31 @@ func (l *Listener) Run(ctx context.Context, fn func(Event)) error {
 			fn(Event{Action: Lost})
 		case err != nil:
 			return fmt.Errorf("listen to device events: %w", err)
-		default:
+		case kernel:
 			if e, ok := parse(buf[:n]); ok {
 				fn(e)
 			}
 		}
 	}
+}
+
+// receive waits for a message and says whether it is the kernel's.
+func (l *Listener) receive(buf []byte) (n int, kernel bool, err error) {
+	raw, err := l.f.SyscallConn()
+	if err != nil {
+		return 0, false, err
+	}
+	var from unix.Sockaddr
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		n, from, failed = unix.Recvfrom(int(fd), buf, 0)
+		return !errors.Is(failed, unix.EAGAIN)
+	})
+	if err = cmp.Or(err, failed); err != nil {
+		return 0, false, err
+	}
+	sender, ok := from.(*unix.SockaddrNetlink)
+	return n, ok && sender.Pid == 0, nil
 }
 
 // parse takes a message apart: "ACTION@DEVPATH", then variables KEY=VALUE, each

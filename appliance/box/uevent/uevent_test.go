@@ -3,6 +3,8 @@ package uevent
 import (
 	"context"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParse(t *testing.T) {
@@ -48,5 +50,50 @@ func TestRunEndsWithContext(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a program sends is not taken for the kernel's.
+func TestOnlyTheKernelIsBelieved(t *testing.T) {
+	l, err := Listen()
+	if err != nil {
+		t.Skip(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	raw, err := l.f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var to unix.Sockaddr
+	if cerr := raw.Control(func(fd uintptr) { to, err = unix.Getsockname(int(fd)) }); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+	if err := unix.Sendto(fd, []byte("add@/devices/forged\x00ACTION=add\x00MODALIAS=pci:forged\x00"), 0, to); err != nil {
+		t.Skip("programs may not send here: ", err)
+	}
+	buf := make([]byte, maxMessage)
+	for {
+		n, kernel, err := l.receive(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := parse(buf[:n]); ok && e.DevPath == "/devices/forged" {
+			if kernel {
+				t.Error("a program was taken for the kernel")
+			}
+			break
+		}
+	}
+	ended := make(chan error)
+	go func() { ended <- l.Run(ctx, func(Event) {}) }()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
