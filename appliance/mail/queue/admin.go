@@ -68,12 +68,14 @@ func (q *Queue) Retry(ctx context.Context, id store.QueueID) error {
 // Hold keeps an entry from being tried until Retry. An attempt under way
 // comes to its end first. store.ErrNotFound.
 func (q *Queue) Hold(ctx context.Context, id store.QueueID) error {
-	return q.change(ctx, id, wishHold, func(c *copyOf) store.QueueChange {
-		c.rec.Held = true
-		c.entry.Due = heldUntil
-		c.entry.Data = c.rec.Encode()
-		return store.QueueChange{ID: id, Entry: &c.entry}
-	})
+	return q.change(ctx, id, wishHold, hold)
+}
+
+func hold(c *copyOf) store.QueueChange {
+	c.rec.Held = true
+	c.entry.Due = heldUntil
+	c.entry.Data = c.rec.Encode()
+	return store.QueueChange{ID: c.entry.ID, Entry: &c.entry}
 }
 
 // Delete removes an entry without telling its sender. Where an attempt is

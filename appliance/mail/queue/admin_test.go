@@ -105,6 +105,24 @@ func TestWishesDuringAnAttempt(t *testing.T) {
 	}
 }
 
+// TestHoldOutlivesAShutdown holds an entry whose attempt is then cut off.
+func TestHoldOutlivesAShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		h.w.sink("a.example", 10, &sink{greeting: "hang"})
+		id := h.s.put(hello, ann, Record{}, "x@a.example")[0]
+		stop := h.start(t)
+		synctest.Wait()
+		if err := h.Hold(context.Background(), id); err != nil {
+			t.Error(err)
+		}
+		stop()
+		if it, err := h.Get(context.Background(), id); err != nil || !it.Held || it.Attempts != 0 {
+			t.Errorf("%+v, %v", it, err)
+		}
+	})
+}
+
 // TestDeleteWaitsForTheEnd deletes while the bounce is being accepted: that
 // comes first, and then there is nothing to delete.
 func TestDeleteWaitsForTheEnd(t *testing.T) {

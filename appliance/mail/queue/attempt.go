@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"pillarbox/appliance/mail/route"
@@ -274,7 +276,7 @@ func (s *sending) connect(ctx context.Context, h route.Host, addr netip.AddrPort
 		if err != nil {
 			return nil, &smtpclient.Error{
 				Phase: smtpclient.PhaseConnect, Host: h.Name, Status: smtpclient.Status{4, 4, 1},
-				Text: fmt.Sprintf("no connection to %s", addr), Cause: err,
+				Text: fmt.Sprintf("no connection to %s: %s", addr, unreachable(err)), Cause: err,
 			}
 		}
 		client, err := smtpclient.New(ctx, conn, smtpclient.Options{
@@ -287,6 +289,20 @@ func (s *sending) connect(ctx context.Context, h route.Host, addr netip.AddrPort
 		s.q.c.Log.Info("TLS failed, sending in the clear", "host", h.Name, "err", err)
 		policy.Mode = smtpclient.TLSNone
 	}
+}
+
+// unreachable says why a host took no connection: a port that is closed wants
+// another remedy than one that is silent.
+func unreachable(err error) string {
+	var timed net.Error
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &system) && system != syscall.ETIMEDOUT:
+		return system.Error()
+	case errors.As(err, &timed) && timed.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	}
+	return err.Error()
 }
 
 func tlsName(s *tls.ConnectionState) string {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -312,6 +314,23 @@ func TestDeadDestination(t *testing.T) {
 	})
 }
 
+// TestFlood has more mail for a dead host than is looked at first.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		h.w.sink("dead.example", 10, &sink{greeting: "hang"})
+		good := h.w.sink("good.example", 10, &sink{})
+		for range scanLimit + 100 {
+			h.s.put(hello, ann, Record{}, "u@dead.example")
+		}
+		h.s.put(hello, ann, Record{}, "x@good.example")
+		h.run(t, 2*time.Second)
+		if len(good.took()) != 1 {
+			t.Error("the good host waits for the dead one")
+		}
+	})
+}
+
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse()
@@ -455,6 +474,33 @@ func TestShutdown(t *testing.T) {
 		left := h.s.entries[2]
 		if left.Recipient != "x@never.example" || left.Attempts != 0 || left.Due.After(begin) {
 			t.Errorf("what was cut off became %+v", left)
+		}
+	})
+}
+
+func TestUnreachable(t *testing.T) {
+	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	for want, err := range map[string]error{
+		"connection refused": dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)),
+		"no answer in time":  dial(os.NewSyscallError("connect", syscall.ETIMEDOUT)),
+		"no route to host":   dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)),
+		"something else":     errors.New("something else"),
+	} {
+		if got := unreachable(err); got != want {
+			t.Errorf("%v: %s", err, got)
+		}
+	}
+	if got := unreachable(dial(os.ErrDeadlineExceeded)); got != "no answer in time" {
+		t.Error(got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		h.w.sink("a.example", 10, &sink{greeting: "refuse"})
+		id := h.s.put(hello, ann, Record{}, "x@a.example")[0]
+		h.run(t, time.Second)
+		it, err := h.Get(context.Background(), id)
+		if err != nil || it.Last == nil || !strings.HasSuffix(it.Last.Text, ": connection refused") {
+			t.Errorf("the administrator reads %+v, %v", it.Last, err)
 		}
 	})
 }

@@ -62,8 +62,13 @@ func (q *Queue) settle(ctx context.Context, copies []*copyOf) {
 			ev.Kind, ev.Host, ev.Reply = trace.Sent, c.host, c.reply
 			end.remove(c, ev)
 			continue
-		case wish == wishDelete, // gone already
-			f == nil: // cut off: due again as it was
+		case wish == wishDelete: // gone already
+			continue
+		case f == nil: // cut off: due again as it was
+			if wish == wishHold {
+				c.entry.Attempts--
+				end.changes = append(end.changes, hold(c))
+			}
 			continue
 		}
 		c.rec.Last = f
