@@ -14,7 +14,9 @@ var errTLSLeftover = errors.New("imapd: input after STARTTLS")
 // handshakeTimeout bounds the TLS handshake of STARTTLS: a few round trips and one signature.
 const handshakeTimeout = 30 * time.Second
 
-func (c *conn) canStartTLS() bool { return c.tls == nil && c.srv.cfg.TLS != nil }
+// canStartTLS: compression that outlived its login (RFC 8437 section 3) would
+// have to go below TLS.
+func (c *conn) canStartTLS() bool { return c.tls == nil && c.srv.cfg.TLS != nil && !c.compressed }
 
 // passwordsAllowed reports whether a password may be sent on this connection.
 func (c *conn) passwordsAllowed() bool { return c.tls != nil || c.srv.cfg.AllowPlaintext() }

@@ -79,7 +79,8 @@ func (s *Selected) changeFlags(ctx context.Context, uids []store.UID, c store.Fl
 }
 
 // MarkSeen sets \Seen as fetching a body does (RFC 9051 section 6.4.5), where
-// the person may, and brings the entries up to date. It reports which changed.
+// the person may and the disk has room, since mail can be read on a full one,
+// and brings the entries up to date. It reports which changed.
 func (s *Selected) MarkSeen(ctx context.Context, ms []Numbered) (map[store.UID]bool, error) {
 	if s.ReadOnly || !s.Rights.Has(RightSeen) {
 		return nil, nil
@@ -94,6 +95,9 @@ func (s *Selected) MarkSeen(ctx context.Context, ms []Numbered) (map[store.UID]b
 		return nil, nil
 	}
 	res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, store.FlagChange{Op: store.FlagsAdd, Flags: store.Flags{System: store.Seen}})
+	if errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrReadOnly) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, gone(err)
 	}
@@ -245,24 +249,7 @@ func (s *Selected) sinceUnknown(ctx context.Context, since store.ModSeq, known S
 	if all {
 		known = Spans{{Start: 1, Stop: imap.UID(s.uidNext) - 1}}
 	}
-	for _, r := range known {
-		next := store.UID(r.Start)
-		stop := min(store.UID(r.Stop), s.uidNext-1)
-		if next > stop {
-			continue
-		}
-		lo, hi := s.uids.Upto(next-1)+1, s.uids.Upto(stop)
-		s.uids.All(lo, hi, func(_ uint32, uid store.UID) bool {
-			if uid > next {
-				out.Vanished = append(out.Vanished, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(uid) - 1})
-			}
-			next = uid + 1
-			return true
-		})
-		if next <= stop {
-			out.Vanished = append(out.Vanished, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(stop)})
-		}
-	}
+	out.Vanished = s.missing(known)
 	err := s.Entries(ctx, clip(known, s.uids.Max()), func(ms []Numbered) error {
 		for _, m := range ms {
 			if m.ModSeq > since {
@@ -272,6 +259,30 @@ func (s *Selected) sinceUnknown(ctx context.Context, since store.ModSeq, known S
 		return nil
 	})
 	return out, err
+}
+
+// missing lists the UIDs given out so far that are in a set and not in the view.
+func (s *Selected) missing(set Spans) Spans {
+	var out Spans
+	for _, r := range set {
+		next := max(store.UID(r.Start), 1) // 0 is "*" of an empty mailbox
+		stop := min(store.UID(r.Stop), s.uidNext-1)
+		if next > stop {
+			continue
+		}
+		lo, hi := s.uids.Upto(next-1)+1, s.uids.Upto(stop)
+		s.uids.All(lo, hi, func(_ uint32, uid store.UID) bool {
+			if uid > next {
+				out = append(out, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(uid) - 1})
+			}
+			next = uid + 1
+			return true
+		})
+		if next <= stop {
+			out = append(out, imap.UIDRange{Start: imap.UID(next), Stop: imap.UID(stop)})
+		}
+	}
+	return out
 }
 
 // clip takes away what is above top.

@@ -225,7 +225,7 @@ func (u *User) Subscribed(ctx context.Context, reference, pattern string) ([]Lis
 func matcher(reference string, patterns []string) func(string) bool {
 	full := make([]string, len(patterns))
 	for i, p := range patterns {
-		full[i] = reference + p
+		full[i] = squeeze(reference + p)
 	}
 	return func(name string) bool {
 		for _, p := range full {
@@ -237,10 +237,35 @@ func matcher(reference string, patterns []string) func(string) bool {
 	}
 }
 
-// Match reports whether a name matches a LIST pattern: "*" stands for
+// squeeze makes one wildcard of each run of them, so that a pattern that is long
+// beside a name needs no look to be refused.
+func squeeze(pattern string) string {
+	var b strings.Builder
+	for i := 0; i < len(pattern); {
+		n := i + 1
+		if c := pattern[i]; c == '*' || c == '%' {
+			for ; n < len(pattern) && (pattern[n] == '*' || pattern[n] == '%'); n++ {
+				if pattern[n] == '*' {
+					c = '*'
+				}
+			}
+			b.WriteByte(c)
+		} else {
+			b.WriteByte(pattern[i])
+		}
+		i = n
+	}
+	return b.String()
+}
+
+// Match reports whether a name matches a LIST pattern, squeezed: "*" stands for
 // anything, "%" for anything within a level (RFC 9051 section 6.3.9).
-// It takes time in proportion to both lengths, whatever the pattern.
+// It takes time in proportion to the square of the name's length at most,
+// whatever the pattern.
 func Match(pattern, name string) bool {
+	if len(pattern) > 2*len(name)+1 {
+		return false // more than the name is in it, without the wildcards between
+	}
 	// can[j]: the pattern so far matches name[:j].
 	can := make([]bool, len(name)+1)
 	can[0] = true

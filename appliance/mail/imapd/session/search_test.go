@@ -17,8 +17,13 @@ import (
 // setup makes a person with a mailbox of messages.
 func setup(t *testing.T, index func(*store.Store) session.Index, msgs ...string) (*session.User, *session.Selected) {
 	t.Helper()
+	return setupIn(t, storetest.New(t), index, msgs...)
+}
+
+// setupIn does so in a store of the caller's.
+func setupIn(t *testing.T, st *store.Store, index func(*store.Store) session.Index, msgs ...string) (*session.User, *session.Selected) {
+	t.Helper()
 	ctx := context.Background()
-	st := storetest.New(t)
 	id, err := st.CreateAccount(ctx, store.Quota{}, nil)
 	if err != nil {
 		t.Fatal(err)

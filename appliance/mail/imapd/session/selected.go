@@ -158,7 +158,9 @@ func (s *Selected) RecentCount() uint32 {
 func (s *Selected) Note(e store.Event) bool {
 	switch {
 	case e.Kind == store.EventResync:
-		s.dirty = true
+		// Among what was lost may be others' changes of the messages that the
+		// session changed too.
+		s.dirty, s.own = true, nil
 	case e.Mailbox != s.box.ID || e.ModSeq != 0 && e.ModSeq <= s.modseq:
 		return false
 	case e.Kind == store.EventFlags && e.Source == s.user.actor && !s.dirty:

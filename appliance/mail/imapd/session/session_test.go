@@ -95,6 +95,30 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// TestLongPattern takes no time that one would notice: 100,000 names are looked
+// at with a pattern as long as a command may be.
+func TestLongPattern(t *testing.T) {
+	for _, p := range []string{strings.Repeat("%a", 500_000), strings.Repeat("%*", 500_000) + "b"} {
+		match := matcher("", []string{p})
+		for n := range 100_000 {
+			if match(fmt.Sprintf("%0200d", n)) {
+				t.Fatal(n)
+			}
+		}
+		if want := strings.HasSuffix(p, "b"); match("a/b") != want {
+			t.Errorf("%.10s: a/b matches: %v", p, !want)
+		}
+	}
+}
+
+// TestVanishedOfNothing: in a mailbox that never held a message none vanished.
+func TestVanishedOfNothing(t *testing.T) {
+	s := &Selected{uidNext: 1}
+	if got := s.missing(Spans{{Start: 0, Stop: 7}}); len(got) > 0 {
+		t.Error(got)
+	}
+}
+
 func TestRights(t *testing.T) {
 	for in, want := range map[string]string{"": "", "lrs": "lrs", "aetxkpiwsrl": "lrswipkxtea", "c": "kx", "d": "te"} {
 		if r, ok := ParseRights(in); !ok || r.String() != want {

@@ -163,6 +163,9 @@ func (u *User) Create(ctx context.Context, name, specialUse string) (store.Mailb
 		return store.Mailbox{}, err
 	}
 	if specialUse != "" {
+		if !at.own {
+			return store.Mailbox{}, noUse("A shared mailbox has the use its owner gives it")
+		}
 		boxes, err := u.Store.Mailboxes(ctx, at.account)
 		if err != nil {
 			return store.Mailbox{}, err

@@ -1,0 +1,71 @@
+package session_test
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+
+	"pillarbox/appliance/mail/imapd/session"
+	"pillarbox/appliance/store/store"
+	"pillarbox/appliance/store/store/storetest"
+)
+
+// TestChangesAmidManyOthers: a client that changes flags silently is told of
+// what others changed of the same messages, however much else happened before
+// it asked.
+func TestChangesAmidManyOthers(t *testing.T) {
+	u, s := setup(t, nil, "Subject: one\n\n", "Subject: two\n\n")
+	other := context.Background()
+	box := s.Mailbox().ID
+	change := func(uid store.UID, op store.FlagOp, f store.SystemFlags) {
+		if _, err := u.Store.ChangeFlags(other, box, []store.UID{uid}, store.FlagChange{Op: op, Flags: store.Flags{System: f}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 { // more than a listener may lag behind
+		change(2, store.FlagsAdd, store.Seen)
+		change(2, store.FlagsRemove, store.Seen)
+	}
+	change(1, store.FlagsAdd, store.Flagged)
+	_, err := s.ChangeFlags(u.Context(other), session.Spans{{Start: 1, Stop: 1}},
+		store.FlagChange{Op: store.FlagsAdd, Flags: store.Flags{System: store.Answered}}, func([]session.Numbered, bool) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := s.Sync(other, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(up.Flags, func(m session.Numbered) bool { return m.UID == 1 && m.Flags.System == store.Answered|store.Flagged }) {
+		t.Errorf("told of %v", up.Flags)
+	}
+}
+
+// TestReadingOnFullDisk: what cannot be marked as seen can be read.
+func TestReadingOnFullDisk(t *testing.T) {
+	ctx := context.Background()
+	var free atomic.Int64
+	free.Store(math.MaxInt64)
+	st := storetest.Open(t, t.TempDir(), store.Options{Small: true, MinFree: 1 << 30, Statfs: func() (int64, int64, error) {
+		return math.MaxInt64, free.Load(), nil
+	}})
+	u, s := setupIn(t, st, nil, "Subject: one\n\n")
+	free.Store(0)
+	read := 0
+	err := s.Entries(ctx, session.Spans{{Start: 1, Stop: imap.UID(s.UIDNext())}}, func(ms []session.Numbered) error {
+		read += len(ms)
+		marked, err := s.MarkSeen(u.Context(ctx), ms)
+		if len(marked) > 0 {
+			t.Errorf("marked %v", marked)
+		}
+		return err
+	})
+	if err != nil || read != 1 {
+		t.Error(read, err)
+	}
+	free.Store(math.MaxInt64)
+}
