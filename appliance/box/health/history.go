@@ -35,6 +35,13 @@ type resolution struct {
 	slots int
 }
 
+// at is the slot of a point that begins at a time, in seconds since 1970, which a
+// clock that was never set may be before.
+func (r resolution) at(begin int64) int {
+	n := int64(r.slots)
+	return int((begin/int64(r.step/time.Second)%n + n) % n)
+}
+
 // resolutions: minutes of two days, hours of two months, days of a year.
 func resolutions() []resolution {
 	return []resolution{{time.Minute, 2 * 24 * 60}, {time.Hour, 62 * 24}, {24 * time.Hour, 366}}
@@ -137,7 +144,7 @@ func (h *History) Add(id string, at time.Time, v float64) error {
 	}
 	for i, r := range resolutions() {
 		begin := at.Truncate(r.step).Unix()
-		n := int(begin/int64(r.step/time.Second)) % r.slots
+		n := r.at(begin)
 		p := &s.rings[i][n]
 		f := float32(v)
 		if p.begin != uint32(begin) || p.count == 0 {
@@ -177,7 +184,7 @@ func (h *History) Points(id, span string, now time.Time) ([]healthapi.Point, err
 	r := resolutions()[ring]
 	var points []healthapi.Point
 	for at := now.Add(-length).Truncate(r.step); !at.After(now); at = at.Add(r.step) {
-		p := s.rings[ring][int(at.Unix()/int64(r.step/time.Second))%r.slots]
+		p := s.rings[ring][r.at(at.Unix())]
 		if p.count > 0 && p.begin == uint32(at.Unix()) {
 			points = append(points, healthapi.Point{Time: at, Mean: float64(p.mean), Min: float64(p.min), Max: float64(p.max)})
 		}

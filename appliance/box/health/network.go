@@ -48,8 +48,10 @@ func (c carriers) read(sys string, now time.Time) (readings []healthapi.Reading,
 	if err != nil {
 		return nil, nil
 	}
+	there := map[string]bool{}
 	for _, e := range entries {
 		name := e.Name()
+		there[name] = true
 		dir := filepath.Join(sys, "class/net", name)
 		if _, err := os.Stat(filepath.Join(dir, "device")); err != nil {
 			continue // lo, VLANs and bonds have no hardware
@@ -92,6 +94,17 @@ func (c carriers) read(sys string, now time.Time) (readings []healthapi.Reading,
 			bad.do = "Replace the cable; try another port of the switch."
 		}
 		found = append(found, bad)
+	}
+	for name := range c.had {
+		if there[name] {
+			continue
+		}
+		found = append(found, finding{
+			id: "network/" + name + "/link", level: healthapi.Bad,
+			what:  fmt.Sprintf("The network card %s is not there any more.", name),
+			means: "Nobody reaches the box through it.",
+			do:    "Plug it in again; where it is inside the box, the card or its slot may have failed.",
+		})
 	}
 	return readings, found
 }

@@ -356,6 +356,13 @@ func TestLostLink(t *testing.T) {
 	if l := find(f, "network/eth1/link"); l.level != healthapi.OK {
 		t.Errorf("a port that never had a link: %+v", f)
 	}
+	if err := os.RemoveAll(filepath.Join(sys, "class/net/eth0")); err != nil {
+		t.Fatal(err)
+	}
+	_, f = c.read(sys, now)
+	if l := find(f, "network/eth0/link"); l.level != healthapi.Bad || l.what != "The network card eth0 is not there any more." {
+		t.Errorf("with the card out: %+v", f)
+	}
 }
 
 func TestDamagedFrames(t *testing.T) {
