@@ -345,6 +345,8 @@ type text struct {
 	// which is being typed while typing.
 	searched, typing bool
 	find             string
+	// hang, where set, has long lines broken at spaces and go on at that column.
+	hang int
 }
 
 func (m *model) openText(t *text) tea.Cmd {
@@ -425,6 +427,10 @@ func (t *text) view(m *model, width, height int) (string, []string, string) {
 	find := strings.ToLower(t.find)
 	for _, l := range t.lines {
 		if !strings.Contains(strings.ToLower(l), find) {
+			continue
+		}
+		if t.hang > 0 {
+			lines = append(lines, hang(l, t.hang, width-2)...)
 			continue
 		}
 		lines = append(lines, fold(l, width-2)...)

@@ -24,6 +24,8 @@ type Sockets struct {
 	Mail mailapi.Service
 	// Health may be nil, and may be silent: the others tell what counts.
 	Health healthapi.Service
+
+	past pastEvents
 }
 
 var _ Backend = (*Sockets)(nil)
@@ -100,7 +102,9 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 		// It served and does not answer: its restart is under way, or it hangs.
 		st.MailError = mailErr.Error()
 	}
-	slices.SortStableFunc(st.Events, func(a, b Event) int { return b.Time.Compare(a.Time) })
+	if initErr == nil {
+		st.Events = s.past.add(ctx, s.Init, st.Started, st.Events)
+	}
 	return st, nil
 }
 

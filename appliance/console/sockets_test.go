@@ -9,6 +9,7 @@ import (
 	"pillarbox/appliance/api/healthapi"
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/wire"
 )
 
 // What the page has no room for is what can wait longest: never that no mail is
@@ -67,6 +68,10 @@ func (s saysInit) Status(context.Context) (*initapi.Status, error) {
 
 func (saysInit) Services(context.Context) ([]initapi.ServiceStatus, error) { return nil, nil }
 func (saysInit) Events(context.Context) ([]initapi.Event, error)           { return nil, nil }
+
+func (saysInit) StreamLog(context.Context, initapi.LogQuery, func(initapi.LogItem) error) error {
+	return wire.NotFound("init has not logged anything")
+}
 
 func (s saysBox) Status(context.Context) (*boxapi.Status, error) {
 	return &boxapi.Status{Problems: s.problems}, nil

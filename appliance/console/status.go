@@ -72,18 +72,32 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	add("")
 	add(serviceLines(t, c, s.Services, width)...)
 	lines = append(banner(bar, answer, width, height-len(lines)), lines...)
-	if room := height - len(lines) - 2; room > 0 && len(s.Events) > 0 {
-		add("", "  "+t.bold.Render(T("Last events")))
-		for _, e := range s.Events[:min(room, len(s.Events))] {
-			text := fit(e.Time.In(now.Location()).Format("Jan 02 15:04")+"  "+e.Text, width-4)
+	return append(lines, lastEvents(t, c, s.Events, now.Location(), width, height-len(lines))...)
+}
+
+// lastEvents draws as many of the latest events as there is room for, each whole.
+func lastEvents(t theme, c *Catalogue, events []Event, zone *time.Location, width, room int) []string {
+	lines := []string{"", "  " + t.bold.Render(c.T("Last events"))}
+	for i, e := range events {
+		text := hang(eventLine(c, e, zone), len(eventStamp), width-4)
+		if left := room - len(lines); len(text) > left {
+			if i > 0 || left < 1 {
+				break
+			}
+			text = text[:left]
+		}
+		for _, l := range text {
 			switch e.Level {
 			case "error":
-				text = t.bad.Render(text)
+				l = t.bad.Render(l)
 			case "warning":
-				text = t.warn.Render(text)
+				l = t.warn.Render(l)
 			}
-			add("  " + text)
+			lines = append(lines, "  "+l)
 		}
+	}
+	if len(lines) == 2 {
+		return nil
 	}
 	return lines
 }

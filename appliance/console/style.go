@@ -98,6 +98,19 @@ func fold(s string, width int) []string {
 	return append(lines, line)
 }
 
+// hang breaks a line at spaces; what goes on stands below what begins at column at.
+func hang(s string, at, width int) []string {
+	lines := wrap(s[at:], width-at)
+	for i, l := range lines {
+		head := strings.Repeat(" ", at)
+		if i == 0 {
+			head = s[:at]
+		}
+		lines[i] = head + l
+	}
+	return lines
+}
+
 // trouble draws what was refused and why, nothing for an empty text.
 func (t theme) trouble(text string, width int) []string {
 	if text == "" {

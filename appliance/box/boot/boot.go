@@ -235,14 +235,15 @@ func (s *System) say(format string, args ...any) {
 	s.out.say("pillarbox: " + text)
 }
 
-// tell keeps an event, and shows the ones that somebody should see.
+// tell keeps an event, and shows the ones that somebody should see. The log keeps
+// it over a restart, marked with the attribute event, the last of its line.
 func (s *System) tell(e initapi.Event) {
 	s.events.add(e)
 	if e.Level == initapi.LevelInfo {
-		s.log.Info(e.Text)
+		s.log.Info(e.Text, "event", e.Level)
 		return
 	}
-	s.log.Warn(e.Text, "level", e.Level)
+	s.log.Warn(e.Text, "event", e.Level)
 	s.out.say("pillarbox: " + e.Text)
 }
 

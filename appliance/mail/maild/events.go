@@ -13,7 +13,8 @@ import (
 const keptEvents = 500
 
 // events remembers what an administrator wants to read later. It forgets at a
-// restart; the log keeps all.
+// restart; the log keeps all, marked for those who look there with the attribute
+// event, the last of its line.
 type events struct {
 	log *slog.Logger
 
@@ -24,9 +25,9 @@ type events struct {
 func (e *events) add(level, text string) {
 	switch level {
 	case mailapi.LevelInfo:
-		e.log.Info(text)
+		e.log.Info(text, "event", level)
 	default:
-		e.log.Warn(text)
+		e.log.Warn(text, "event", level)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
