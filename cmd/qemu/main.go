@@ -1,5 +1,5 @@
 // Command qemu runs an image in QEMU with the box's console on the terminal,
-// and its mail ports on loopback, 20000 higher.
+// and its mail ports on loopback, 20000 higher or as -port-offset says.
 package main
 
 import (
@@ -21,8 +21,12 @@ import (
 	"pillarbox/cmd/qemu/vm"
 )
 
-// portOffset lies between a port of the box and the one it has on loopback.
+// portOffset lies between a port of the box and the one it has on loopback, where
+// the flag says nothing else.
 const portOffset = 20000
+
+// maxPort is the highest there is.
+const maxPort = 1<<16 - 1
 
 // mailPorts are forwarded: SMTP, submissions, submission, IMAP, IMAPS, POP3,
 // POP3S, HTTP, HTTPS.
@@ -41,6 +45,7 @@ func run() error {
 		board     = flag.String("board", "qemu-x86_64", "the `board` whose image in build/BOARD to run")
 		image     = flag.String("image", "", "the image `file` to run instead")
 		provision = flag.String("provision", "", "provisioning `file` (TOML) for a first boot without questions")
+		offset    = flag.Int("port-offset", portOffset, "`number` to add to the box's ports for those on loopback; VMs side by side each need their own")
 		fresh     = flag.Bool("fresh", false, "forget the disk of earlier runs")
 		memory    = flag.Int("memory", 2048, "memory in `MiB`")
 		screen    = flag.String("display", "none", "QEMU's `display` for the screen of the box, such as gtk or vnc=:1")
@@ -51,8 +56,8 @@ func run() error {
 		fmt.Fprint(flag.CommandLine.Output(), `Usage: qemu [flags]
 
 Runs the newest image of a board. Its disk, a sparse copy of 8 GiB, is kept in
-build/BOARD/run until the image is built anew. Ctrl-A x turns the VM off
-without asking, Ctrl-A h lists more keys.
+build/BOARD/run, or in run-N with another port offset N, until the image is built
+anew. Ctrl-A x turns the VM off without asking, Ctrl-A h lists more keys.
 Exit codes: 0 when the VM is off, 1 after a failure, 2 for wrong flags.
 
 `)
@@ -65,6 +70,11 @@ Exit codes: 0 when the VM is off, 1 after a failure, 2 for wrong flags.
 	}
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "qemu: %q: flags only\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	forwards, err := forwards(*offset)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "qemu:", err)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -83,7 +93,7 @@ Exit codes: 0 when the VM is off, 1 after a failure, 2 for wrong flags.
 		}
 		*image = newest
 	}
-	dir := filepath.Join(*root, "build", *board, "run")
+	dir := filepath.Join(*root, "build", *board, runFolder(*offset))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -94,9 +104,7 @@ Exit codes: 0 when the VM is off, 1 after a failure, 2 for wrong flags.
 
 	c := vm.Config{
 		Dir: dir, Drive: "file=" + disk + ",format=raw", Memory: *memory, Terminal: true, Screen: *screen, Accel: *accel, Log: log,
-	}
-	for _, p := range mailPorts() {
-		c.Forwards = append(c.Forwards, vm.Forward{Host: p + portOffset, Guest: p})
+		Forwards: forwards,
 	}
 	restore := keepTerminal()
 	defer restore()
@@ -110,6 +118,26 @@ Exit codes: 0 when the VM is off, 1 after a failure, 2 for wrong flags.
 	}
 	fmt.Fprintf(os.Stderr, "ports of the box: %s\r\nCtrl-A x turns it off\r\n", strings.Join(ports, " "))
 	return errors.Join(m.Wait(ctx), m.Close())
+}
+
+// forwards leads the mail ports to loopback, offset higher.
+func forwards(offset int) (list []vm.Forward, err error) {
+	for _, p := range mailPorts() {
+		if offset < 1 || p+offset > maxPort {
+			return nil, fmt.Errorf("-port-offset %d: must be between 1 and %d", offset, maxPort-slices.Max(mailPorts()))
+		}
+		list = append(list, vm.Forward{Host: p + offset, Guest: p})
+	}
+	return list, nil
+}
+
+// runFolder is where the machine's files are: VMs side by side need disks of their
+// own as well.
+func runFolder(offset int) string {
+	if offset == portOffset {
+		return "run"
+	}
+	return fmt.Sprintf("run-%d", offset)
 }
 
 // prepare makes the disk, unless there is one of this image already: a newer
