@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -126,6 +127,9 @@ func (c *conn) path(line []byte, arg, keyword string, parse func(string) (addres
 		c.reply(501, enhanced+"Address is not valid")
 		return nil
 	}
+	if c.verb == "MAIL" {
+		rest = readableSize(rest)
+	}
 	s.path, s.pathUTF8 = a, !isASCII(line)
 	shown := a.String()
 	if a.IsBarePostmaster() {
@@ -140,6 +144,23 @@ func (c *conn) path(line []byte, arg, keyword string, parse func(string) (addres
 	c.feed = append(c.feed, rest...)
 	c.feed = append(c.feed, "\r\n"...)
 	return nil
+}
+
+// readableSize puts the largest number that the engine reads in place of a
+// larger SIZE, which may have twenty digits (RFC 1870 section 3). No limit is
+// as high, so the reply is the same: too large.
+func readableSize(parameters string) string {
+	fields := strings.Fields(parameters)
+	for i, f := range fields {
+		name, size, _ := strings.Cut(f, "=")
+		if strings.EqualFold(name, "SIZE") && len(size) > 9 && len(size) <= 20 && strings.Trim(size, "0123456789") == "" {
+			if n, err := strconv.ParseUint(size, 10, 64); err != nil || n > math.MaxUint32 {
+				fields[i] = "SIZE=" + strconv.FormatUint(math.MaxUint32, 10)
+				return " " + strings.Join(fields, " ")
+			}
+		}
+	}
+	return parameters
 }
 
 func (c *conn) mayMail() (code int, text string) {
