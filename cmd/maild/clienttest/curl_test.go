@@ -106,5 +106,5 @@ func TestCurlIsKeptOut(t *testing.T) {
 
 // curl gives the arguments common to all uses.
 func (b *box) curl(password string) []string {
-	return []string{"--silent", "--show-error", "--cacert", b.CA, "--user", ann + ":" + password, "--max-time", "20"}
+	return []string{"--silent", "--show-error", "--cacert", b.CA, "--user", ann + ":" + password, "--max-time", "300"}
 }

@@ -78,7 +78,8 @@ func TestNeomutt(t *testing.T) {
 				`<limit>=b "the end of seven"<enter><set-flag>r<limit>all<enter>`,
 				"<sync-mailbox>",
 				"<shell-escape>sh "+meanwhile+"<enter>",
-				"<sync-mailbox>", copyAll(second),
+				// What the server tells by itself may come a moment later.
+				"<imap-fetch-mail>", "<sync-mailbox>", copyAll(second),
 				"<change-folder>"+string(new)+"<enter><copy-message>+Work<enter>",
 				"<change-folder>+Work<enter>", copyAll(work),
 			)

@@ -27,12 +27,12 @@ def numbers(answer):
 
 def imap(starttls):
     if starttls:
-        m = imaplib.IMAP4("localhost", port["imap"], timeout=20)
+        m = imaplib.IMAP4("localhost", port["imap"], timeout=300)
         assert "LOGINDISABLED" in m.capabilities, m.capabilities
         ok(m.starttls(trust))
         ok(m.authenticate("PLAIN", lambda _: b"\0%s\0%s" % (user.encode(), password.encode())))
     else:
-        m = imaplib.IMAP4_SSL("localhost", port["imaps"], ssl_context=trust, timeout=20)
+        m = imaplib.IMAP4_SSL("localhost", port["imaps"], ssl_context=trust, timeout=300)
         ok(m.login(user, password))
     return m
 
@@ -91,24 +91,24 @@ def by_imap():
     m.logout()
     other.logout()
     try:
-        imaplib.IMAP4_SSL("localhost", port["imaps"], ssl_context=trust, timeout=20).login(user, "guess")
+        imaplib.IMAP4_SSL("localhost", port["imaps"], ssl_context=trust, timeout=300).login(user, "guess")
         sys.exit("a wrong password was taken")
     except imaplib.IMAP4.error as e:
         assert "AUTHENTICATIONFAILED" in str(e), e
 
 
 def by_smtp():
-    with smtplib.SMTP("localhost", port["submission"], timeout=20) as s:
+    with smtplib.SMTP("localhost", port["submission"], timeout=300) as s:
         s.starttls(context=trust)
         s.login(user, password)
         assert s.sendmail(user, [user], message) == {}
-    with smtplib.SMTP_SSL("localhost", port["submissions"], context=trust, timeout=20) as s:
+    with smtplib.SMTP_SSL("localhost", port["submissions"], context=trust, timeout=300) as s:
         s.login(user, password)
         assert s.sendmail(user, [user], message) == {}
 
 
 def by_pop3():
-    p = poplib.POP3("localhost", port["pop3"], timeout=20)
+    p = poplib.POP3("localhost", port["pop3"], timeout=300)
     capabilities = p.capa()
     assert "STLS" in capabilities and "USER" not in capabilities, capabilities
     p.stls(trust)
@@ -128,7 +128,7 @@ def by_pop3():
     p.dele(3)
     p.close()  # without QUIT nothing is deleted
 
-    p = poplib.POP3_SSL("localhost", port["pop3s"], context=trust, timeout=20)
+    p = poplib.POP3_SSL("localhost", port["pop3s"], context=trust, timeout=300)
     p.utf8()
     p.user(user)
     p.pass_(password)
