@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -81,6 +82,14 @@ func TestFixedAddressIsTaken(t *testing.T) {
 		_, problems, _ = b.Status()
 		expect(t, "told later", strings.Join(problems, "; "), "another device on the network, 02:00:00:00:00:98, has the address 198.51.100.7 as well: give one of the two another address")
 		expect(t, "it is kept", b.k.addresses(), "1=198.51.100.7/24")
+		before := b.changes.Load()
+		for i := range 1000 { // one who means harm
+			b.around.take("198.51.100.7", fmt.Sprintf("02:00:00:00:%02x:%02x", i/256, i%256))
+		}
+		synctest.Wait()
+		if n := b.changes.Load() - before; n > 1 {
+			t.Errorf("told %d times", n)
+		}
 		time.Sleep(takenShown)
 		_, problems, _ = b.Status()
 		expect(t, "no sign of it any more", strings.Join(problems, "; "), "")

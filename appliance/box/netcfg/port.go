@@ -36,7 +36,9 @@ type port struct {
 	four    bool        // a DHCP server was there once: the network has IPv4
 	taken   *TakenError // somebody else used the address lately
 	takenAt time.Time
-	unwatch context.CancelFunc // ends the watch over the address; nil: none
+	// takenTold is when it was last told of.
+	takenTold time.Time
+	unwatch   context.CancelFunc // ends the watch over the address; nil: none
 }
 
 // takenShown is how long a conflict is told of after its last sign. Stations speak
@@ -189,8 +191,12 @@ func (p *port) watch(ctx context.Context, addr netip.Addr) {
 
 func (p *port) setTaken(taken *TakenError) {
 	p.mu.Lock()
-	fresh := p.taken == nil || p.taken.Owner != taken.Owner
+	// One who claims the address by ever another name fills no log.
+	fresh := (p.taken == nil || p.taken.Owner != taken.Owner) && time.Since(p.takenTold) >= defendInterval
 	p.taken, p.takenAt = taken, time.Now()
+	if fresh {
+		p.takenTold = p.takenAt
+	}
 	p.mu.Unlock()
 	if fresh {
 		p.m.Log.Warn("address conflict", "interface", p.link.Name, "address", taken.Address.String(), "owner", taken.Owner)
