@@ -6,7 +6,7 @@ use warnings;
 use Mail::IMAPClient;
 
 my ($port, $ca, $user, $password, $folder) = @ARGV;
-my $c = Mail::IMAPClient->new(Server => 'localhost', Port => $port, User => $user, Password => $password, Uid => 1, Peek => 1, Timeout => 20,
+my $c = Mail::IMAPClient->new(Server => 'localhost', Port => $port, User => $user, Password => $password, Uid => 1, Peek => 1, Timeout => 300,
     Ssl => [SSL_ca_file => $ca, SSL_verify_mode => 1, SSL_hostname => 'localhost']) or die "login: $@";
 $c->select('INBOX') or die $c->LastError;
 for my $uid ($c->messages) {

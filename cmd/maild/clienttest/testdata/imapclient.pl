@@ -10,7 +10,7 @@ my @tls = (SSL_ca_file => $ca, SSL_verify_mode => 1, SSL_hostname => 'localhost'
 
 sub client {
     my $c = Mail::IMAPClient->new(Server => 'localhost', User => $user, Password => $password,
-        Uid => 1, Peek => 1, Timeout => 20, @_) or die "login: $@";
+        Uid => 1, Peek => 1, Timeout => 300, @_) or die "login: $@";
     return $c;
 }
 
@@ -91,5 +91,5 @@ same('after IDLE', scalar(@{[$c->$ok('messages')]}), 3);
 $_->$ok('logout') for $c, $other;
 
 # Who has the wrong password stays outside.
-my $stranger = Mail::IMAPClient->new(Server => 'localhost', Port => $imaps, Ssl => [@tls], User => $user, Password => 'guess', Timeout => 20);
+my $stranger = Mail::IMAPClient->new(Server => 'localhost', Port => $imaps, Ssl => [@tls], User => $user, Password => 'guess', Timeout => 300);
 die 'a wrong password was taken' if $stranger;
