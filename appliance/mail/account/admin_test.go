@@ -360,6 +360,39 @@ func TestFailedCommit(t *testing.T) {
 	}
 }
 
+// TestRemovedMeanwhile lists people of whom one is removed at that moment.
+func TestRemovedMeanwhile(t *testing.T) {
+	st := &leaving{Store: storetest.New(t)}
+	d, err := New(t.Context(), Config{Store: st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, d, file)
+	st.leave = func() {
+		if err := d.RemoveUser(t.Context(), "bob@example.org"); err != nil {
+			t.Error(err)
+		}
+	}
+	if list, err := d.Users(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// leaving is a store of which somebody leaves while its quotas are read.
+type leaving struct {
+	*store.Store
+	leave func()
+}
+
+func (l *leaving) Quota(ctx context.Context, id store.AccountID) (store.Quota, error) {
+	if l.leave != nil {
+		leave := l.leave
+		l.leave = nil
+		leave()
+	}
+	return l.Store.Quota(ctx, id)
+}
+
 // TestNewerRecord is a directory that a later program wrote.
 func TestNewerRecord(t *testing.T) {
 	st := storetest.New(t)

@@ -96,3 +96,17 @@ func TestAppPasswords(t *testing.T) {
 	refused("removing it again", d.RemoveAppPassword(t.Context(), ann, "Phone"), wire.CodeNotFound)
 	refused("as the own password", d.SetPassword(t.Context(), ann, mailapi.Password{Password: laptop}), wire.CodeInvalid)
 }
+
+// TestProvisioningKeepsAppPasswords has SCRAM offer all of a person's passwords
+// after a provisioning file gave the person another one.
+func TestProvisioningKeepsAppPasswords(t *testing.T) {
+	d, _, _ := provisioned(t)
+	if _, err := d.AddAppPassword(t.Context(), "ann@example.org", mailapi.NewAppPassword{Name: "phone"}); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, d, strings.Replace(file, "river stone window", "quite another one", 1))
+	offers, err := d.Scram("ann@example.org", remote)
+	if err != nil || len(offers) != 2 {
+		t.Errorf("%d passwords are offered: %v", len(offers), err)
+	}
+}

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,9 +69,11 @@ func (d *Directory) aliasesByTarget() map[string][]string {
 	return m
 }
 
+// addQuota adds the figures of an account. One that is gone has none: its person
+// was removed a moment ago.
 func (d *Directory) addQuota(ctx context.Context, u *mailapi.User, id store.AccountID) error {
 	q, err := d.cfg.Store.Quota(ctx, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("account: quota of %s: %w", u.Address, err)
 	}
 	u.Quota, u.Used, u.Messages, u.MessageLimit = q.LimitBytes, q.Bytes, q.Messages, q.LimitMessages

@@ -74,33 +74,35 @@ func (d *Directory) provision(ctx context.Context, p *config.Provision) error {
 func (d *Directory) credentials(ctx context.Context, p *config.Provision) ([]*credential, *credential, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxHashing)
-	one := func(out **credential, old *credential, pw, hash string) {
+	one := func(out **credential, old *credential, salt []byte, pw, hash string) {
 		g.Go(func() (err error) {
-			*out, err = d.credentialChange(ctx, old, pw, hash)
+			*out, err = d.credentialChange(ctx, old, salt, pw, hash)
 			return err
 		})
 	}
 	users := make([]*credential, len(p.Users))
 	for i, u := range p.Users {
 		var old *credential
+		var salt []byte
 		if have := d.person(key(u.Address)); have != nil {
-			old = &have.Credential
+			old, salt = &have.Credential, have.scramSalt()
 		}
-		one(&users[i], old, u.Password, u.PasswordHash)
+		one(&users[i], old, salt, u.Password, u.PasswordHash)
 	}
 	d.mu.RLock()
 	have := d.admin.Credential
 	d.mu.RUnlock()
 	var admin *credential
 	if p.Box.AdminPassword != "" || p.Box.AdminPasswordHash != "" {
-		one(&admin, &have, p.Box.AdminPassword, p.Box.AdminPasswordHash)
+		one(&admin, &have, nil, p.Box.AdminPassword, p.Box.AdminPasswordHash)
 	}
 	err := g.Wait()
 	return users, admin, err
 }
 
 // credentialChange is the credential of a password or hash, nil where old is it.
-func (d *Directory) credentialChange(ctx context.Context, old *credential, pw, hash string) (*credential, error) {
+// salt is that of hasher.make.
+func (d *Directory) credentialChange(ctx context.Context, old *credential, salt []byte, pw, hash string) (*credential, error) {
 	if old != nil && old.Password != "" {
 		if hash != "" && old.Password == hash {
 			return nil, nil
@@ -119,7 +121,7 @@ func (d *Directory) credentialChange(ctx context.Context, old *credential, pw, h
 	if hash != "" {
 		return &credential{Password: hash}, nil
 	}
-	c, err := d.hasher.make(ctx, pw, nil)
+	c, err := d.hasher.make(ctx, pw, salt)
 	return &c, err
 }
 
