@@ -20,7 +20,8 @@ func importMail(ctx context.Context, c *ctl, args []string) error {
 	rest, err := c.flags("import", args, func(fs *flag.FlagSet) {
 		fs.StringVar(&o.Into, "into", "", "`mailbox` below which all folders go; else in their places")
 		fs.BoolVar(&o.IgnoreQuota, "ignore-quota", false, "import over the person's storage limit")
-		fs.StringVar(&format, "format", "", "mbox, maildir or eml; found out where empty")
+		fs.StringVar(&format, "format", "", "mbox, maildir or eml; found out where empty. An mbox is a mailbox; where\n"+
+			"20 or more in a folder hold one message each, they are the folder's messages")
 	}, 2)
 	if err != nil {
 		return err

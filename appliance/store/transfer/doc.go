@@ -9,8 +9,16 @@
 // the target mailbox already is skipped, so that a run cut short is simply
 // started again, and a second run adds what is new.
 //
-// What an import cannot read it names and passes over: one broken file never
-// ends a run of thousands. Line ends become CRLF, as mail has them on the wire.
+// What an import cannot read it names and passes over, mail of another format
+// among the rest too: one broken file never ends a run of thousands. Line ends
+// become CRLF, as mail has them on the wire.
+//
+// An mbox is a mailbox, also one with a single message: so are those of mail
+// programs, and of an export. But programs that save messages one by one write
+// files of this form as well, and a mailbox for each of a thousand would be of no
+// use. So where a folder has at least looseFiles of them, each with one message
+// and none that is empty or has Thunderbird's index beside it, they are the
+// folder's messages, as EML files are.
 //
 // Export writes what import reads back: a mailbox as mboxrd, as Maildir++ or
 // as EML files with their dates.

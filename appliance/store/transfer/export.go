@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"pillarbox/appliance/store/store"
 )
@@ -128,6 +129,21 @@ func (e *exporter) each(ctx context.Context, m store.Mailbox, fn func(store.Entr
 	return err
 }
 
+// maxFileName is the longest name of a file that is made, bytes: file systems
+// take 255, and a number may be put behind one.
+const maxFileName = 240
+
+// cut shortens a name to so many bytes, between characters.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}
+
 // path makes a mailbox's name a path below dir that no other mailbox has and
 // that no file system stumbles over.
 func (e *exporter) path(name, suffix string) string {
@@ -141,6 +157,10 @@ func (e *exporter) path(name, suffix string) string {
 		}, l)
 		if l == "." || l == ".." || l == "" {
 			l = "_" + l
+		}
+		l = cut(l, maxFileName-len(suffix))
+		if i < len(levels)-1 && suffix != "" && strings.HasSuffix(strings.ToLower(l), suffix) {
+			l += "_" // a folder must not have the name of a mailbox's file
 		}
 		levels[i] = l
 	}
@@ -224,9 +244,14 @@ func writeMboxrd(w *bufio.Writer, entry store.Entry, body io.Reader) error {
 func (e *exporter) maildir(ctx context.Context, m store.Mailbox) error {
 	dir := e.dir
 	if m.Name != "INBOX" {
-		dir = filepath.Join(e.dir, "."+strings.ReplaceAll(encodeUTF7(strings.ReplaceAll(m.Name, ".", "_")), "/", "."))
+		name := strings.ReplaceAll(m.Name, ".", "_")
+		for len(encodeUTF7(name)) > maxFileName {
+			name = strings.TrimRight(cut(name, len(name)-1), "/")
+		}
+		first := filepath.Join(e.dir, "."+strings.ReplaceAll(encodeUTF7(name), "/", "."))
+		dir = first
 		for n := 2; e.names[dir]; n++ {
-			dir = fmt.Sprintf("%s_%d", dir, n)
+			dir = fmt.Sprintf("%s_%d", first, n)
 		}
 		e.names[dir] = true
 	}

@@ -19,6 +19,7 @@ import (
 type maildirSource struct {
 	root    string
 	folders []maildirFolder
+	others  passedOver
 	total   int64
 }
 
@@ -33,9 +34,12 @@ func openMaildir(root string) (*maildirSource, error) {
 	s := &maildirSource{root: root}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return s.others.unreadable(p, root, err)
 		}
 		if !d.IsDir() {
+			if d.Type().IsRegular() && (isEML(p) || isMbox(p)) {
+				s.others = append(s.others, Broken{p, errOther})
+			}
 			return nil
 		}
 		if name := d.Name(); p != root && (name == "cur" || name == "new" || name == "tmp") {
@@ -46,8 +50,9 @@ func openMaildir(root string) (*maildirSource, error) {
 		}
 		f := maildirFolder{dir: p, name: s.folder(p), keywords: dovecotKeywords(p)}
 		for _, sub := range []string{"cur", "new"} {
-			if err := s.list(filepath.Join(p, sub), &f); err != nil {
-				return err
+			dir := filepath.Join(p, sub)
+			if err := s.list(dir, &f); err != nil {
+				s.others = append(s.others, Broken{dir, err})
 			}
 		}
 		sort.Slice(f.messages, func(i, j int) bool { return arrival(f.messages[i]).before(arrival(f.messages[j])) })
@@ -128,6 +133,9 @@ func arrival(path string) arrivalKey {
 }
 
 func (s *maildirSource) walk(ctx context.Context, message func(*Message) error, broken func(string, error) error) error {
+	if err := s.others.tell(broken); err != nil {
+		return err
+	}
 	var read int64
 	for _, folder := range s.folders {
 		for _, path := range folder.messages {
@@ -212,18 +220,29 @@ func dovecotKeywords(dir string) map[byte]string {
 
 // emlSource is a tree of EML files; folders are mailboxes.
 type emlSource struct {
-	root  string
-	files []string
-	total int64
+	root   string
+	files  []string
+	others passedOver
+	total  int64
 }
 
 func openEML(root string) (*emlSource, error) {
 	s := &emlSource{root: root}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return s.others.unreadable(p, root, err)
 		}
-		if !d.Type().IsRegular() || !strings.EqualFold(filepath.Ext(p), ".eml") {
+		if d.IsDir() && isMaildir(p) {
+			s.others = append(s.others, Broken{p, errOther})
+			return fs.SkipDir
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		if !isEML(p) {
+			if isMbox(p) {
+				s.others = append(s.others, Broken{p, errOther})
+			}
 			return nil
 		}
 		if st, err := d.Info(); err == nil {
@@ -238,6 +257,9 @@ func openEML(root string) (*emlSource, error) {
 func (s *emlSource) size() int64 { return s.total }
 
 func (s *emlSource) walk(ctx context.Context, message func(*Message) error, broken func(string, error) error) error {
+	if err := s.others.tell(broken); err != nil {
+		return err
+	}
 	var read int64
 	for _, path := range s.files {
 		if err := ctx.Err(); err != nil {

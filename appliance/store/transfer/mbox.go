@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,34 +22,84 @@ import (
 type mboxSource struct {
 	root   string
 	files  []string
-	others []string // what may have been meant as mail, but is not in this format
+	loose  map[string]bool // folders whose files are messages, see findLoose
+	others passedOver      // what may have been meant as mail among them
 	total  int64
 }
 
 func openMbox(path string) (*mboxSource, error) {
-	s := &mboxSource{root: path}
+	s := &mboxSource{root: path, loose: map[string]bool{}}
+	perFolder := map[string][]string{}
 	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return s.others.unreadable(p, path, err)
 		}
 		if !d.Type().IsRegular() {
 			return nil
 		}
 		st, err := d.Info()
 		if err != nil {
-			return err
+			return s.others.unreadable(p, path, err)
 		}
-		if p != path && !isMbox(p) {
-			if st.Size() > 0 && !besideMbox(p) {
-				s.others = append(s.others, p)
+		if p != path {
+			dir := filepath.Dir(p)
+			perFolder[dir] = append(perFolder[dir], p)
+			if !isMbox(p) {
+				if st.Size() > 0 && !besideMbox(p) {
+					s.others = append(s.others, Broken{p, errNotMbox})
+				}
+				return nil
 			}
-			return nil
 		}
 		s.files = append(s.files, p)
 		s.total += st.Size()
 		return nil
 	})
+	for dir, files := range perFolder {
+		s.loose[dir] = areLoose(files)
+	}
 	return s, err
+}
+
+// looseFiles is how many files of one message each there must be in a folder for
+// them to be taken for its messages. Nobody has so many mailboxes side by side
+// with a single message each, and no other.
+const looseFiles = 20
+
+// areLoose tells whether the files of a folder are messages, as programs save
+// them one by one with the separator of an mbox before each, rather than
+// mailboxes: made into a mailbox each, thousands of them would be of no use.
+func areLoose(files []string) bool {
+	n := 0
+	for _, f := range files {
+		switch ext := strings.ToLower(filepath.Ext(f)); {
+		case ext == ".msf": // which Thunderbird keeps beside a mailbox
+			return false
+		case isMbox(f):
+			n++
+		case ext == ".mbox": // an empty one
+			return false
+		}
+	}
+	return n >= looseFiles && !slices.ContainsFunc(files, func(f string) bool { return isMbox(f) && !holdsOne(f) })
+}
+
+// holdsOne tells whether an mbox has one message.
+func holdsOne(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	m := &mboxReader{r: bufio.NewReaderSize(f, 64<<10)}
+	if _, err := m.next(); err != nil {
+		return false
+	}
+	if _, err := io.Copy(io.Discard, m); err != nil {
+		return false
+	}
+	_, err = m.next()
+	return err == io.EOF
 }
 
 // besideMbox knows what mail programs keep beside their mboxes: indexes, filter
@@ -66,6 +117,12 @@ func (s *mboxSource) size() int64 { return s.total }
 
 // folder names the mailbox a file stands for.
 func (s *mboxSource) folder(file string) string {
+	if dir := filepath.Dir(file); s.loose[dir] {
+		if dir == s.root {
+			return ""
+		}
+		file = dir
+	}
 	rel, err := filepath.Rel(s.root, file)
 	if err != nil || rel == "." {
 		rel = filepath.Base(file)
@@ -87,10 +144,8 @@ func (s *mboxSource) folder(file string) string {
 }
 
 func (s *mboxSource) walk(ctx context.Context, message func(*Message) error, broken func(string, error) error) error {
-	for _, file := range s.others {
-		if err := broken(file, errNotMbox); err != nil {
-			return err
-		}
+	if err := s.others.tell(broken); err != nil {
+		return err
 	}
 	var before int64
 	for _, file := range s.files {
@@ -330,13 +385,19 @@ func headerEnd(b []byte) int {
 // keep is false for what Thunderbird deleted but has not yet compacted away.
 func statusFlags(header []byte) (f store.Flags, keep bool) {
 	keep = true
+	top := true
 	for line := range bytes.Lines(header) {
 		name, value, ok := strings.Cut(string(line), ":")
 		if !ok {
 			continue
 		}
 		value = strings.TrimSpace(value)
-		switch strings.ToLower(name) {
+		name = strings.ToLower(name)
+		top = top && besideMessage(name)
+		if strings.HasPrefix(name, "x-mozilla-") && !top {
+			continue
+		}
+		switch name {
 		case "status", "x-status":
 			for _, c := range value {
 				switch c {
@@ -373,26 +434,32 @@ func statusFlags(header []byte) (f store.Flags, keep bool) {
 
 // isStatusField tells the fields that mail programs add to a message in an mbox: the flags
 // of the place it lies in, not a part of what was sent.
-func isStatusField(line []byte) bool {
-	name, _, ok := bytes.Cut(line, []byte(":"))
-	if !ok {
-		return false
-	}
-	switch strings.ToLower(string(name)) {
+func isStatusField(name string) bool {
+	switch name {
 	case "status", "x-status", "x-keywords", "x-mozilla-status", "x-mozilla-status2", "x-mozilla-keys":
 		return true
 	}
 	return false
 }
 
+// besideMessage tells the fields that a mail program puts in front of a message
+// in an mbox. Thunderbird's are believed there alone: one farther down came with
+// the message, and its sender must not have the import leave it out.
+func besideMessage(name string) bool {
+	return isStatusField(name) || name == "x-account-key" || name == "x-uidl"
+}
+
 // dropStatus gives a message without its status fields. header is what
 // peekHeader found at the beginning of whole.
 func dropStatus(header []byte, whole io.Reader) io.Reader {
 	var kept bytes.Buffer
-	dropping, any := false, false
+	dropping, any, top := false, false, true
 	for line := range bytes.Lines(header) {
 		if line[0] != ' ' && line[0] != '\t' {
-			dropping = isStatusField(line)
+			name, _, _ := bytes.Cut(line, []byte(":"))
+			field := strings.ToLower(string(name))
+			top = top && besideMessage(field)
+			dropping = isStatusField(field) && (top || !strings.HasPrefix(field, "x-mozilla-"))
 		}
 		if dropping {
 			any = true

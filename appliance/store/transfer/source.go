@@ -56,7 +56,7 @@ func Detect(path string) (Format, error) {
 		if isMbox(path) {
 			return Mbox, nil
 		}
-		if strings.EqualFold(filepath.Ext(path), ".eml") {
+		if isEML(path) {
 			return EML, nil
 		}
 		return "", fmt.Errorf("%s: %w", path, ErrUnknownFormat)
@@ -71,7 +71,7 @@ func Detect(path string) (Format, error) {
 			return err
 		case d.IsDir() && isMaildir(p):
 			found = Maildir
-		case d.Type().IsRegular() && strings.EqualFold(filepath.Ext(p), ".eml"):
+		case d.Type().IsRegular() && isEML(p):
 			found = EML
 		case d.Type().IsRegular() && isMbox(p):
 			found = Mbox
@@ -87,6 +87,31 @@ func Detect(path string) (Format, error) {
 		return "", fmt.Errorf("%s: %w", path, ErrUnknownFormat)
 	}
 	return found, nil
+}
+
+// errOther is mail in another format than that of the source around it.
+var errOther = errors.New("mail in another format than the rest: import it by itself")
+
+// passedOver are the files and folders a source does not read.
+type passedOver []Broken
+
+// unreadable notes a folder that cannot be listed; without the root there is no source.
+func (o *passedOver) unreadable(path, root string, err error) error {
+	if path == root {
+		return err
+	}
+	*o = append(*o, Broken{path, err})
+	return nil
+}
+
+// tell names them.
+func (o passedOver) tell(broken func(where string, err error) error) error {
+	for _, b := range o {
+		if err := broken(b.Where, b.Err); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func open(path string, f Format) (source, error) {
@@ -111,6 +136,8 @@ func isMbox(path string) bool {
 	line, _ := bufio.NewReaderSize(f, 512).ReadSlice('\n')
 	return isSeparator(line)
 }
+
+func isEML(path string) bool { return strings.EqualFold(filepath.Ext(path), ".eml") }
 
 func isMaildir(path string) bool {
 	for _, sub := range []string{"cur", "new"} {

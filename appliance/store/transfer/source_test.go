@@ -137,6 +137,84 @@ func TestMboxTreeNamesFolders(t *testing.T) {
 	}
 }
 
+// Files of one message each are a folder's messages where there are too many to
+// be mailboxes.
+func TestLooseMessages(t *testing.T) {
+	const m = "From a Mon Jan  2 15:04:05 2006\n\nx\n"
+	for _, c := range []struct {
+		name string
+		file map[string]string // besides
+		n    int
+		want map[string]int
+	}{
+		{"many", nil, looseFiles, map[string]int{"": looseFiles, "Saved": looseFiles}},
+		{"few", nil, looseFiles - 1, nil},
+		{"a mailbox among them", map[string]string{"Saved/z": m + "\n" + m, "z": m + "\n" + m}, looseFiles, nil},
+		{"an empty mailbox among them", map[string]string{"Saved/z.mbox": "", "z.mbox": ""}, looseFiles, nil},
+		{"Thunderbird's", map[string]string{"Saved/01.msf": "index", "01.msf": "index"}, looseFiles, nil},
+	} {
+		dir := t.TempDir()
+		for i := range c.n {
+			write(t, filepath.Join(dir, fmt.Sprintf("%02d", i)), m)
+			write(t, filepath.Join(dir, "Saved", fmt.Sprintf("%02d.mbox", i)), m)
+		}
+		for name, content := range c.file {
+			write(t, filepath.Join(dir, name), content)
+		}
+		msgs, broken := walkAll(t, dir)
+		if len(broken) > 0 {
+			t.Errorf("%s: broken %q", c.name, broken)
+		}
+		folders := map[string]int{}
+		for _, m := range msgs {
+			folders[m.Folder]++
+		}
+		if c.want != nil && !reflect.DeepEqual(folders, c.want) || c.want == nil && (folders[""] != 0 || folders["Saved/00"] != 1 || folders["07"] != 1) {
+			t.Errorf("%s: %v", c.name, folders)
+		}
+	}
+}
+
+// What Thunderbird's fields say counts in front of a message alone: farther down
+// they are the sender's.
+func TestFieldsOfTheSender(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m")
+	write(t, path, "From - Mon Jan  2 15:04:05 2006\nX-Account-Key: a1\nX-Mozilla-Status: 0001\nX-Mozilla-Keys: work\nSubject: 1\n"+
+		"X-Mozilla-Status: 0008\nX-Mozilla-Keys: theirs\n\nx\n\nFrom - Mon Jan  2 15:04:05 2006\nX-Mozilla-Status: 0009\nSubject: 2\n\nx\n")
+	msgs, broken := walkAll(t, path)
+	want := []got{{"m", store.Flags{System: store.Seen, Keywords: []string{"work"}}, "2006-01-02T15:04:05Z",
+		"X-Account-Key: a1\r\nSubject: 1\r\nX-Mozilla-Status: 0008\r\nX-Mozilla-Keys: theirs\r\n\r\nx\r\n"}}
+	if len(broken) > 0 || !reflect.DeepEqual(msgs, want) {
+		t.Errorf("%q, broken %q\nwant %q", msgs, broken, want)
+	}
+}
+
+// Mail in another format than the rest is named, not passed over in silence.
+func TestMixedFormatsAreTold(t *testing.T) {
+	const mbox, eml = "From a Mon Jan  2 15:04:05 2006\n\nx\n", "Subject: 1\n\nx\n"
+	for _, c := range []struct {
+		files  map[string]string
+		n      int
+		broken []string
+	}{
+		{map[string]string{"a.eml": eml, "box": mbox, "readme": "text", "b/M/cur/1": eml, "b/M/new/2": eml}, 1, []string{"M", "box"}},
+		{map[string]string{"cur/1": eml, "new/2": eml, ".A/cur/3": eml, ".A/new/4": eml, ".A/dovecot-uidlist": "3 V1", "x.eml": eml, "Old/box": mbox}, 4, []string{"box", "x.eml"}},
+	} {
+		dir := t.TempDir()
+		for name, content := range c.files {
+			write(t, filepath.Join(dir, name), content)
+		}
+		msgs, broken := walkAll(t, dir)
+		var want []string
+		for _, name := range c.broken {
+			want = append(want, name+": "+errOther.Error())
+		}
+		if len(msgs) != c.n || !reflect.DeepEqual(broken, want) {
+			t.Errorf("%d messages, broken %q, want %d and %q", len(msgs), broken, c.n, want)
+		}
+	}
+}
+
 func TestMaildir(t *testing.T) {
 	dir := t.TempDir()
 	for _, f := range []string{"", ".Sent", ".Projekte.M&APw-ll"} {

@@ -31,13 +31,24 @@ var ErrStream = errors.New("the stream of mail is damaged")
 
 // frame is one thing in a stream.
 type frame struct {
-	Version   int             `json:"version,omitempty"`   // in the first one
-	Mailboxes []store.Mailbox `json:"mailboxes,omitempty"` // an export begins with them
-	Message   *head           `json:"message,omitempty"`
-	Broken    string          `json:"broken,omitempty"` // what could not be read, and why
-	Where     string          `json:"where,omitempty"`
-	End       bool            `json:"end,omitempty"` // of a mailbox in an export, else of the stream
+	Version   int           `json:"version,omitempty"`   // in the first one
+	Mailboxes []mailboxHead `json:"mailboxes,omitempty"` // an export begins with them
+	More      bool          `json:"more,omitempty"`      // mailboxes, in the next frame
+	Message   *head         `json:"message,omitempty"`
+	Broken    string        `json:"broken,omitempty"` // what could not be read, and why
+	Where     string        `json:"where,omitempty"`
+	End       bool          `json:"end,omitempty"` // of a mailbox in an export, else of the stream
 }
+
+// mailboxHead is what an export is told of a mailbox.
+type mailboxHead struct {
+	Name string `json:"name"`
+	Size int64  `json:"size,omitempty"`
+}
+
+// frameMailboxes is how many mailboxes a frame holds: few enough that the
+// longest names fit.
+const frameMailboxes = 100
 
 // head is what a message comes with.
 type head struct {
@@ -250,8 +261,19 @@ func SendMailboxes(ctx context.Context, w io.Writer, st Reader, id store.Account
 	if err := s.frame(frame{Version: streamVersion}); err != nil {
 		return err
 	}
-	if err := s.frame(frame{Mailboxes: chosen}); err != nil {
-		return err
+	for rest := chosen; ; {
+		f := frame{}
+		for _, m := range rest[:min(frameMailboxes, len(rest))] {
+			f.Mailboxes = append(f.Mailboxes, mailboxHead{m.Name, m.Size})
+		}
+		rest = rest[len(f.Mailboxes):]
+		f.More = len(rest) > 0
+		if err := s.frame(f); err != nil {
+			return err
+		}
+		if !f.More {
+			break
+		}
 	}
 	for _, m := range chosen {
 		_, err := st.Entries(ctx, m.ID, 1, 0, func(e store.Entry) error {
@@ -284,11 +306,17 @@ func (ex *Export) Receive(ctx context.Context, r io.Reader, dir string, f Format
 	if err != nil {
 		return nil, err
 	}
-	first, err := s.next()
-	if err != nil {
-		return nil, err
+	in := &streamedStore{s: s}
+	for more := true; more; {
+		f, err := s.next()
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range f.Mailboxes {
+			in.boxes = append(in.boxes, store.Mailbox{Name: m.Name, Size: m.Size})
+		}
+		more = f.More
 	}
-	in := &streamedStore{s: s, boxes: first.Mailboxes}
 	ex.Store = in
 	res, err := ex.Run(ctx, dir, f)
 	if res != nil {

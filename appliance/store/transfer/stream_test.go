@@ -106,6 +106,58 @@ func TestThereAndBack(t *testing.T) {
 	}
 }
 
+// An account with very many mailboxes, and with names that no file can have, is
+// taken out and comes back.
+func TestManyMailboxesAndLongNames(t *testing.T) {
+	st := storetest.New(t)
+	id, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"A", "A.mbox", "A.mbox/B", strings.Repeat("ü", 120), strings.Repeat("ü", 120) + "/" + strings.Repeat("ß", 125), strings.Repeat("ü", 121)}
+	for i := range 250 {
+		names = append(names, fmt.Sprintf("%s/%03d", strings.Repeat(strings.Repeat("<&>", 80)+"/", 4)[:950], i))
+	}
+	for _, name := range names {
+		if _, err := st.CreateMailbox(t.Context(), id, name, ""); err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+	}
+	im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: id}
+	src := t.TempDir()
+	for i, name := range names[:6] {
+		path := filepath.Join(append([]string{src}, strings.Split(name, "/")...)...)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "m.eml"), fmt.Appendf(nil, "Subject: %d\n\nx\n", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if res, err := im.Run(t.Context(), src, EML); err != nil || res.Imported != 6 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	for _, f := range []Format{Mbox, Maildir, EML} {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(SendMailboxes(t.Context(), w, st, id, "")) }()
+		out := filepath.Join(t.TempDir(), "out")
+		res, err := (&Export{}).Receive(t.Context(), r, out, f)
+		_ = r.Close()
+		if err != nil || res.Imported != 6 || res.Failed != 0 {
+			t.Errorf("%s: %+v, %v", f, res, err)
+			continue
+		}
+		back, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: back}
+		if res, err := im.Run(t.Context(), out, f); err != nil || res.Imported != 6 || res.Failed != 0 {
+			t.Errorf("%s back: %+v, %v", f, res, err)
+		}
+	}
+}
+
 func TestBrokenMessagesAreTold(t *testing.T) {
 	var b bytes.Buffer
 	s := newStreamWriter(&b)
