@@ -11,7 +11,7 @@ const [port, ca, user, pass, folder] = process.argv.slice(2);
 
 async function main() {
     const client = new ImapFlow({
-        host: 'localhost', port, secure: true, tls: { ca: fs.readFileSync(ca) }, auth: { user, pass }, logger: false, socketTimeout: 20000
+        host: 'localhost', port, secure: true, tls: { ca: fs.readFileSync(ca) }, auth: { user, pass }, logger: false, socketTimeout: 300000
     });
     await client.connect();
     await client.mailboxOpen('INBOX');

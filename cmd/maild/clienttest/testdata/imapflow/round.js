@@ -16,7 +16,7 @@ const made = fs.readFileSync(eml);
 async function connect(more) {
     const client = new ImapFlow({
         host: 'localhost', port: port.imaps, secure: true, tls: { ca: fs.readFileSync(ca) },
-        auth: { user, pass }, logger: false, socketTimeout: 20000, ...more
+        auth: { user, pass }, logger: false, socketTimeout: 300000, ...more
     });
     // The call under way fails as well: that is enough.
     client.on('error', () => {});
