@@ -20,7 +20,6 @@ package address
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -123,17 +122,6 @@ func (a Address) SplitDetail(separator byte) (base Address, detail string) {
 		return a, ""
 	}
 	return Address{Local: a.Local[:i], Domain: a.Domain}, a.Local[i+1:]
-}
-
-// Literal gives the IP address of an address literal.
-func (a Address) Literal() (netip.Addr, bool) {
-	if !a.IsLiteral() {
-		return netip.Addr{}, false
-	}
-	s := strings.TrimSuffix(a.Domain[1:], "]")
-	s = strings.TrimPrefix(s, "IPv6:")
-	ip, err := netip.ParseAddr(s)
-	return ip, err == nil
 }
 
 // parseMailbox reads a mailbox at the head of s and returns what follows it.

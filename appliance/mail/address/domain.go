@@ -15,8 +15,8 @@ import (
 const maxLabel = 63
 
 // ParseDomain reads a domain name, in ASCII or Unicode, and gives its one
-// normal form: lower case, A-labels, without a trailing dot. Two spellings of
-// one domain give the same string. Address literals are refused.
+// normal form: lower case, A-labels. Two spellings of one domain give the same
+// string. Address literals are refused, and so is a trailing dot.
 func ParseDomain(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("address: empty domain")

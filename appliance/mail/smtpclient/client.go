@@ -239,12 +239,6 @@ func (c *Client) use(conn net.Conn) {
 // TLS describes the channel; nil where it is in the clear.
 func (c *Client) TLS() *tls.ConnectionState { return c.tls }
 
-// Extension tells whether the server announced an EHLO keyword, and with what parameters.
-func (c *Client) Extension(keyword string) (params string, ok bool) {
-	params, ok = c.ext[strings.ToUpper(keyword)]
-	return params, ok
-}
-
 // Close says QUIT where the conversation still stands and closes the
 // connection. It waits Timeouts.Quit for the farewell, at most.
 func (c *Client) Close(ctx context.Context) {

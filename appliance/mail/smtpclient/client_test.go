@@ -136,10 +136,10 @@ func TestStartTLS(t *testing.T) {
 				if cl.TLS() == nil {
 					t.Error("no TLS")
 				}
-				if _, ok := cl.Extension("SIZE"); ok {
+				if _, ok := cl.ext["SIZE"]; ok {
 					t.Error("what was said in the clear is still believed")
 				}
-				if _, ok := cl.Extension("pipelining"); !ok {
+				if _, ok := cl.ext["PIPELINING"]; !ok {
 					t.Error("what was said inside is not known")
 				}
 				cl.Close(context.Background())
