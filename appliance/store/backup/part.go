@@ -242,12 +242,21 @@ func (r *restorer) body(ctx context.Context, b *body, places []placement) error 
 
 // deliver commits the batch.
 func (r *restorer) deliver(ctx context.Context) error {
-	done, err := r.st.DeliverAll(ctx, r.batch)
-	for _, d := range done {
-		r.report.Restored += len(d.Placed)
+	var err error
+	for left := r.batch; len(left) > 0 && err == nil; {
+		var done []store.Receipt
+		done, err = r.st.DeliverAll(ctx, left)
+		for _, d := range done {
+			r.report.Restored += len(d.Placed)
+		}
+		// A mailbox that is in use may have no room for more keywords: the
+		// message is worth more than they are.
+		if left = left[len(done):]; errors.Is(err, store.ErrTooMany) && r.unmark(&left[0]) {
+			err = nil
+		}
 	}
-	for _, d := range r.batch[len(done):] {
-		d.Body.Abort()
+	for _, d := range r.batch {
+		d.Body.Abort() // what was not delivered
 	}
 	r.batch, r.batchSize = r.batch[:0], 0
 	if r.Progress != nil {
@@ -255,6 +264,22 @@ func (r *restorer) deliver(ctx context.Context) error {
 	}
 	return err
 }
+
+// unmark takes the keywords off a message, and tells whether it had any.
+func (r *restorer) unmark(d *store.Delivery) bool {
+	had := false
+	for i := range d.Placements {
+		p := &d.Placements[i]
+		if len(p.Flags.Keywords) > 0 {
+			had = true
+			p.Flags.Keywords = nil
+			r.problem("a message for mailbox "+p.Name, errUnmarked)
+		}
+	}
+	return had
+}
+
+var errUnmarked = errors.New("backup: restored without its keywords, which the mailbox has no room for")
 
 // headBuffer keeps the beginning of what is written to it.
 type headBuffer []byte

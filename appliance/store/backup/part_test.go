@@ -159,3 +159,27 @@ func TestPart(t *testing.T) {
 		}
 	}
 }
+
+// TestPartWithoutRoomForKeywords restores to a mailbox that has as many keywords
+// as one can have.
+func TestPartWithoutRoomForKeywords(t *testing.T) {
+	st := storetest.New(t)
+	w := &world{t: t, st: st, r: rand.New(rand.NewPCG(7, 7))}
+	w.account()
+	w.account()
+	ann, bob := w.accounts[0], w.accounts[1]
+	for n := range 3 {
+		deliver(t, st, ann, "INBOX", n, 1000, store.Flags{System: store.Seen, Keywords: []string{"mine"}[:n%2]})
+	}
+	_, file := take(t, st, "")
+	for n := range 200 {
+		deliver(t, st, bob, "INBOX", 100+n, 100, store.Flags{Keywords: []string{fmt.Sprintf("theirs%d", n)}})
+	}
+	p := Part{Selection: Selection{Address: fmt.Sprintf("user%d@example.org", ann)}, To: bob}
+	for restored := 3; restored >= 0; restored -= 3 {
+		report, err := RestorePart(t.Context(), st, p, readers(t, file)...)
+		if err != nil || report.Restored != restored || report.There != 3-restored || len(report.Problems) != restored/3 {
+			t.Errorf("%+v, %v", report, err)
+		}
+	}
+}

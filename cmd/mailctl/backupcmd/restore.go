@@ -111,7 +111,7 @@ func (e Env) restorePart(ctx context.Context, c *backupapi.Client, p backupapi.P
 	for _, q := range report.Problems {
 		problems = append(problems, store.Problem{Where: q.Where, What: q.What})
 	}
-	return e.report(problems, "could not be restored")
+	return e.report(problems, "could not be restored, or not wholly")
 }
 
 const verifyUsage = `mailctl verify [options] FILE...
