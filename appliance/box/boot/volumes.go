@@ -255,14 +255,8 @@ func (s *System) takeState(ctx context.Context, p disk.Partition) {
 		return
 	}
 	s.setSaneClock("files on the state volume were written", s.BuildTime, clock.Newest(statePath))
-	s.beginReset()
-	for _, dir := range []string{"certs", "maild"} {
-		if err := giveToMail(filepath.Join(statePath, dir), 0o700); err != nil {
-			s.problems.add("state folders", err.Error())
-		}
-	}
-	if err := s.book.Persist(filepath.Join(statePath, "log")); err != nil {
-		s.problems.add("logs", fmt.Sprintf("logs are not kept: %v", err))
+	if !m.Status().ReadOnly { // else a reset could not be ended, and would begin at each start
+		s.fillState()
 	}
 	s.volumes.mu.Lock()
 	s.volumes.state = m
@@ -271,6 +265,19 @@ func (s *System) takeState(ctx context.Context, p disk.Partition) {
 	// Late: they run without their settings.
 	for _, service := range []string{serviceBox, serviceHealth} {
 		s.sup.Restart(service)
+	}
+}
+
+// fillState makes what is to be on the state volume.
+func (s *System) fillState() {
+	s.beginReset()
+	for _, dir := range []string{"certs", "maild"} {
+		if err := giveToMail(filepath.Join(statePath, dir), 0o700); err != nil {
+			s.problems.add("state folders", err.Error())
+		}
+	}
+	if err := s.book.Persist(filepath.Join(statePath, "log")); err != nil {
+		s.problems.add("logs", fmt.Sprintf("logs are not kept: %v", err))
 	}
 }
 
@@ -372,6 +379,11 @@ func (s *System) takeESP(p disk.Partition) {
 // that volume cannot be used.
 func (s *System) take(ctx context.Context, name string, p disk.Partition, path string) *disk.Mount {
 	m, err := disk.MountExt4("/dev", p, path)
+	if errors.Is(err, disk.ErrReadOnly) && path == statePath {
+		// With its settings the box is reached and locked as ever, and can say why
+		// no mail goes.
+		m, err = disk.MountReadable("/dev", p, path)
+	}
 	if err != nil {
 		s.problems.add(name+" volume", fmt.Sprintf("the %s volume on %s cannot be used: %v", name, p.Name, err))
 		return nil

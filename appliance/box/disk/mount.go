@@ -31,17 +31,40 @@ type Mount struct {
 // each commit block keep; metadata keeps its checksums.
 const ext4Options = "errors=remount-ro,nojournal_checksum"
 
-// MountExt4 mounts an ext4 volume at path.
+// ErrReadOnly is a disk that takes no writes: many SSDs end so.
+var ErrReadOnly = errors.New("its disk can only be read, being write-protected or worn out")
+
+// MountExt4 mounts an ext4 volume at path. ErrReadOnly says that it could be mounted
+// for reading alone.
 func MountExt4(dev string, p Partition, path string) (*Mount, error) {
+	return mountExt4(dev, p, path, ext4Options, dataFlags)
+}
+
+// MountReadable mounts an ext4 volume whose disk can only be read, for reading. What
+// is still in its journal after a power cut cannot be put in place then: it is left
+// out.
+func MountReadable(dev string, p Partition, path string) (*Mount, error) {
+	return mountExt4(dev, p, path, "noload", dataFlags|unix.MS_RDONLY)
+}
+
+func mountExt4(dev string, p Partition, path, options string, flags uintptr) (*Mount, error) {
 	name := filepath.Join(dev, p.Name)
 	super, err := readSuperOf(name)
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", p.Name, err)
 	}
-	if err := mountAt(name, path, "ext4", ext4Options, dataFlags); err != nil {
+	if err := unwritable(mountAt(name, path, "ext4", options, flags)); err != nil {
 		return nil, err
 	}
 	return &Mount{Partition: p, Path: path, super: *super}, nil
+}
+
+// unwritable makes ErrReadOnly of the two errors by which mount(2) says so.
+func unwritable(err error) error {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
+		return ErrReadOnly
+	}
+	return err
 }
 
 // MountESP mounts the ESP read-only at path: it is written to rarely, and FAT

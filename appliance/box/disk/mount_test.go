@@ -53,3 +53,15 @@ func TestWritableByOneAtATime(t *testing.T) {
 		t.Errorf("nothing there: %v", err)
 	}
 }
+
+// mount(2) says in two ways that a disk takes no writes.
+func TestUnwritable(t *testing.T) {
+	for err, want := range map[error]error{unix.EACCES: ErrReadOnly, unix.EROFS: ErrReadOnly, unix.EIO: unix.EIO} {
+		if got := unwritable(&os.PathError{Op: "mount", Path: "/state", Err: err}); !errors.Is(got, want) {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+	if err := unwritable(nil); err != nil {
+		t.Error(err)
+	}
+}

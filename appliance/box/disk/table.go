@@ -41,6 +41,9 @@ func readTable(r io.ReaderAt, d *Disk) error {
 // partition and the disk has room after it, in the table and for the kernel.
 // It returns p with the size that the kernel now knows, also with an error.
 func GrowPartition(dev string, d Disk, p Partition) (Partition, error) {
+	if d.ReadOnly {
+		return p, nil // which is told of by who mounts it
+	}
 	// Each write is on disk before the next: the table at the end before the
 	// one at the beginning.
 	f, err := os.OpenFile(filepath.Join(dev, d.Name), os.O_RDWR|os.O_SYNC, 0)

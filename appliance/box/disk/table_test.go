@@ -138,3 +138,11 @@ func TestGrowPartitionFaults(t *testing.T) {
 type readOnly struct{ *os.File }
 
 func (readOnly) WriteAt([]byte, int64) (int, error) { return 0, os.ErrPermission }
+
+// A disk that can only be read is not tried to be written.
+func TestGrowOnADiskThatCanOnlyBeRead(t *testing.T) {
+	p := Partition{Name: "sda4", Size: 8 * mib}
+	if got, err := GrowPartition(t.TempDir(), Disk{Name: "sda", ReadOnly: true}, p); err != nil || got != p {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
