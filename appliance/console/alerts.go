@@ -37,7 +37,7 @@ func (m *model) alerts() *list {
 			}}
 		}
 		fill := func(label, value string, open func(healthapi.Settings) *form) item {
-			return item{label, cmp.Or(value, T("none")), func() tea.Cmd { m.openForm(open(*s)); return nil }}
+			return item{label, cmp.Or(value, T("not set")), func() tea.Cmd { m.openForm(open(*s)); return nil }}
 		}
 		return []item{
 			turn(T("Mail to the postmaster"), !s.NoMail, func(s *healthapi.Settings) { s.NoMail = !s.NoMail }),

@@ -49,7 +49,7 @@ func (m *model) healthState(st healthapi.State) *list {
 			parts = append(parts, part.label+": "+m.c.Report(part.text))
 		}
 	}
-	parts = append(parts, T("since %s", st.Since.In(m.zone).Format("Jan 02 15:04")))
+	parts = append(parts, T("since %s", st.Since.In(m.zone).Format("2006-01-02 15:04")))
 	label := T("I know: show all well until it gets worse")
 	if st.Known {
 		label = T("I want to be shown it again")

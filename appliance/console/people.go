@@ -87,7 +87,7 @@ func (m *model) shutMailbox(u mailapi.User, disabled bool) tea.Cmd {
 
 func (m *model) limit(quota int64) string {
 	if quota == 0 {
-		return m.c.T("none")
+		return m.c.T("no limit")
 	}
 	return octets(quota)
 }

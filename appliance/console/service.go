@@ -73,7 +73,7 @@ func (m *model) waiting() *list {
 			entries, err := m.mail.Queue(ctx)
 			var items []item
 			for _, e := range entries {
-				detail := T("since %s", e.Created.In(m.zone).Format("Jan 02 15:04"))
+				detail := T("since %s", e.Created.In(m.zone).Format("2006-01-02 15:04"))
 				if e.LastError != "" {
 					detail += ": " + e.LastError
 				}
@@ -107,7 +107,7 @@ func (m *model) logs() *list {
 		}
 		items := []item{{T("Last events"), T("what an administrator should know of"), func() tea.Cmd { return m.openText(m.allEvents()) }}, {T("Everything"), "", func() tea.Cmd { return m.openText(m.log("")) }}}
 		for _, s := range services {
-			detail := T(s.State) + " " + T("since %s", s.Since.In(m.zone).Format("Jan 02 15:04"))
+			detail := T(s.State) + " " + T("since %s", s.Since.In(m.zone).Format("2006-01-02 15:04"))
 			if s.LastExit != "" {
 				detail += "; " + s.LastExit
 			}

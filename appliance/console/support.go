@@ -65,7 +65,7 @@ func (m *model) traceLines(found []mailapi.TracedMessage) []string {
 	for _, message := range found {
 		lines = append(lines, message.ID)
 		for _, s := range message.Steps {
-			line := "  " + s.Time.In(m.zone).Format("Jan 02 15:04:05") + "  " + kinds[s.Kind]
+			line := "  " + s.Time.In(m.zone).Format("2006-01-02 15:04:05") + "  " + kinds[s.Kind]
 			if s.Kind == "accepted" {
 				line += fmt.Sprintf(": <%s>, %s", s.Sender, octets(s.Size))
 			}
