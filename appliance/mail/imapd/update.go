@@ -39,6 +39,7 @@ func (c *conn) fetchNew(ctx context.Context, es []store.Entry) error {
 	}
 	want := *c.notify.fetch
 	want.uid = want.uid || c.on.qresync && !c.on.uidonly
+	want.modseq = want.modseq || want.flags && c.on.condstore
 	return newFetcher(c, &want).batch(ctx, ms)
 }
 
