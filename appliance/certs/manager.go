@@ -66,6 +66,7 @@ type Manager struct {
 	public    *tls.Certificate // of the public authority, nil: none
 	imported  *tls.Certificate // nil: none
 	ordered   ordered
+	unkept    bool          // public is not on disk
 	wake      chan struct{} // there may be something to order
 }
 
@@ -193,6 +194,11 @@ func (m *Manager) Run(ctx context.Context) {
 func (m *Manager) Check() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.unkept {
+		if err := m.keep(); err != nil {
+			return errors.Join(err, m.ensure())
+		}
+	}
 	return m.ensure()
 }
 

@@ -120,36 +120,42 @@ func (m *Manager) order(ctx context.Context) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err == nil {
-		err = m.keep(got)
-	}
 	before := m.ordered
 	now, _ := m.now()
 	m.ordered = ordered{Issued: before.Issued, Directory: c.Directory, Host: c.Host}
 	if err != nil {
 		m.failed(now, before, err)
 	} else {
-		m.ordered.Issued, m.public = c.Directory, got
+		// Authorities sign the same a few times a week and not more: one that cannot
+		// be kept now, on a volume that is full, is shown all the same.
+		m.ordered.Issued, m.public, m.unkept = c.Directory, got, true
 		// A clock that is ahead renews too early; then not again at once.
 		m.ordered.Next = now.Add(min(third(got.Leaf), longestWait))
 		m.cfg.Event(false, fmt.Sprintf("%s signed a certificate for %s, good until %s", got.Leaf.Issuer.CommonName, c.Host, got.Leaf.NotAfter.UTC().Format(time.DateOnly)))
 	}
-	data, err := json.Marshal(m.ordered)
-	if err == nil {
-		err = m.writeFile(orderedFile, data)
-	}
-	if err != nil {
+	if err := m.keep(); err != nil {
 		m.cfg.Log.Error("cannot keep how the order went", "error", err)
 	}
 }
 
-// keep writes a certificate of the public authority. mu is held.
-func (m *Manager) keep(c *tls.Certificate) error {
-	data, err := encodeChain(c)
+// keep writes how the last order went, and the certificate of the public authority
+// where that is not on disk yet. mu is held.
+func (m *Manager) keep() error {
+	if m.unkept {
+		data, err := encodeChain(m.public)
+		if err == nil {
+			err = m.writeFile(publicFile, data)
+		}
+		if err != nil {
+			return err
+		}
+		m.unkept = false
+	}
+	data, err := json.Marshal(m.ordered)
 	if err != nil {
 		return err
 	}
-	return m.writeFile(publicFile, data)
+	return m.writeFile(orderedFile, data)
 }
 
 // failed remembers a failure, and tells of one that is new. mu is held.

@@ -315,3 +315,41 @@ func TestExplain(t *testing.T) {
 		t.Errorf("a sentence of %d characters", len(got))
 	}
 }
+
+// A certificate that finds no room on the volume is shown and not ordered again, and
+// kept once there is room.
+func TestCertificateThatFindsNoRoom(t *testing.T) {
+	a := acmetest.Start(t, acmetest.Usual)
+	b, told := publicBox(t, a)
+	m := b.open(t, "mail.example.org")
+	m.Choose(choosing(a, "mail.example.org"))
+	if _, err := m.account(); err != nil {
+		t.Fatal(err)
+	}
+	full := filepath.Join(b.cfg.Dir, "."+publicFile+".new") // what it is written to first
+	if err := os.MkdirAll(filepath.Join(full, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.order(t.Context())
+	i := m.Info()
+	if i.Source != Public || i.Failure != "" || len(*told) != 1 {
+		t.Fatalf("%+v, told %q", i, *told)
+	}
+	if wait, ordering := m.nextOrder(); !ordering || wait < 59*day {
+		t.Errorf("ordered again in %v", wait)
+	}
+	if err := m.Check(); err == nil {
+		t.Error("that it is not kept is no error")
+	}
+	if err := os.RemoveAll(full); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	again := b.open(t, "mail.example.org")
+	again.Choose(choosing(a, "mail.example.org"))
+	if again.Info().SHA256 != i.SHA256 {
+		t.Error("a restart shows another certificate")
+	}
+}
