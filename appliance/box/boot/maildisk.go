@@ -146,6 +146,9 @@ func (s *System) isOtherDisk(before *disk.Record, now *disk.Disk) {
 func (s *System) findCopies() {
 	s.volumes.work.Lock()
 	defer s.volumes.work.Unlock()
+	if r, err := disk.ReadRecord(statePath); err != nil || r == nil {
+		return // no disk need be read for it
+	}
 	disks, err := s.finder.Find()
 	if err != nil {
 		s.log.Info("some disks cannot be read", "error", err)
