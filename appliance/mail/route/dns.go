@@ -184,6 +184,9 @@ func exchange(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) 
 		switch {
 		case err != nil:
 			return nil, err
+		case q.IsEdns0() != nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented):
+			q.Extra = nil // the server knows no EDNS (RFC 6891 section 7)
+			return exchange(ctx, q, server)
 		case len(reply.Question) != 1 || reply.Question[0].Qtype != q.Question[0].Qtype ||
 			!strings.EqualFold(reply.Question[0].Name, q.Question[0].Name):
 			return nil, errors.New("answer to another question")

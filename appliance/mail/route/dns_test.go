@@ -85,6 +85,7 @@ func TestDNS(t *testing.T) {
 		"MX partial.test.":  {"partial.test. 1 IN CNAME mx.test."},
 		"MX loop.test.":     {"loop.test. 1 IN CNAME loop2.test.", "loop2.test. 1 IN CNAME loop.test."},
 		"MX noend.test.":    {"noend.test. 1 IN CNAME empty.test."},
+		"MX old.test.":      {"old.test. 1 IN MX 10 a.test."},
 		"MX other.test.":    {"stranger.test. 1 IN MX 10 evil.test."},
 		"A both.test.":      {"both.test. 1 IN A 192.0.2.1"},
 		"AAAA both.test.":   {"both.test. 1 IN AAAA 2001:db8::1"},
@@ -108,6 +109,10 @@ func TestDNS(t *testing.T) {
 			m.Rcode = dns.RcodeServerFailure
 		case name == "bigA.test." && udp:
 			m.Truncated = true
+		case name == "old.test." && q.IsEdns0() != nil: // as servers from before EDNS do
+			m.Question, m.Rcode = nil, dns.RcodeFormatError
+		case name == "odd.test.":
+			m.Rcode = dns.RcodeFormatError
 		case name == "confused.test.":
 			m.Question[0].Name = "another.test."
 		default:
@@ -129,6 +134,8 @@ func TestDNS(t *testing.T) {
 		"other.test":    "[] <nil>",
 		"nx.test":       "[] nx.test: no such domain",
 		"dangling.test": "[] nx.test: no such domain",
+		"old.test":      "[{10 a.test}] <nil>",
+		"odd.test":      "[] DNS server 127.0.0.1:" + port + ": answered FORMERR",
 		"fail.test":     "[] DNS server 127.0.0.1:" + port + ": answered SERVFAIL",
 		"confused.test": "[] DNS server 127.0.0.1:" + port + ": answer to another question",
 	} {
