@@ -260,6 +260,11 @@ func TestProvisionedDiskLater(t *testing.T) {
 		if len(i.used) > 0 {
 			t.Fatal("the disk was changed without an answer")
 		}
+		changed := m.Current() // by somebody at the console, meanwhile
+		changed.Timezone = "Europe/Berlin"
+		if _, err := m.SetSettings(t.Context(), changed); err != nil {
+			t.Fatal(err)
+		}
 		mail.silent = nil
 		m.late(t.Context())
 		s, err := m.Status(t.Context())
@@ -274,6 +279,9 @@ func TestProvisionedDiskLater(t *testing.T) {
 		}
 		if i.data != "sdb" || len(i.restarted) != 1 || !strings.Contains(read(t, root, "state/maild/provision.toml"), "B1") {
 			t.Errorf("%+v, mail on %s, restarted %v", s.Provision, i.data, i.restarted)
+		}
+		if s.Hostname != "mail.example.org" || s.Timezone != "Europe/Berlin" || !strings.Contains(read(t, root, "etc/hosts"), "mail.example.org") {
+			t.Errorf("%s in %s, hosts %q", s.Hostname, s.Timezone, read(t, root, "etc/hosts"))
 		}
 	}
 }

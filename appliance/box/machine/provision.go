@@ -111,27 +111,10 @@ func (m *Manager) take(ctx context.Context, source string, raw []byte) error {
 			return fmt.Errorf("%s on %s: %w", provisionName, source, err)
 		}
 	}
-	s := m.Current()
-	if p.Box.Hostname != "" {
-		s.Hostname = p.Box.Hostname
-	}
-	if p.Box.Timezone != "" {
-		s.Timezone = p.Box.Timezone
-	}
-	s.Language, s.Keyboard = cmp.Or(p.Box.Language, s.Language), cmp.Or(p.Box.Keyboard, s.Keyboard)
-	if n := p.Network.Network; n.Given() {
-		s.Network = n
-	}
-	if len(p.Box.Administration) > 0 {
-		s.Administration = p.Box.Administration
-	}
-	if len(p.Network.NTP) > 0 {
-		s.NTP = p.Network.NTP
-	}
-	if s, err = check(s); err != nil {
+	if _, err = provisioned(m.Current(), p); err != nil {
 		return fmt.Errorf("%s on %s: %w", provisionName, source, err)
 	}
-	handOver := func() error { return m.handOver(s, source, raw, digest) }
+	handOver := func() error { return m.handOver(p, source, raw, digest) }
 	if mailDisk == nil {
 		return handOver()
 	}
@@ -145,12 +128,36 @@ func (m *Manager) take(ctx context.Context, source string, raw []byte) error {
 	return handOver()
 }
 
-// handOver keeps the settings of a file and leaves the rest of it to maild.
-func (m *Manager) handOver(s boxapi.Settings, source string, raw []byte, digest string) error {
+// provisioned are the settings s with what a provisioning file changes of them.
+func provisioned(s boxapi.Settings, p *config.Provision) (boxapi.Settings, error) {
+	s.Hostname, s.Timezone = cmp.Or(p.Box.Hostname, s.Hostname), cmp.Or(p.Box.Timezone, s.Timezone)
+	s.Language, s.Keyboard = cmp.Or(p.Box.Language, s.Language), cmp.Or(p.Box.Keyboard, s.Keyboard)
+	if n := p.Network.Network; n.Given() {
+		s.Network = n
+	}
+	if len(p.Box.Administration) > 0 {
+		s.Administration = p.Box.Administration
+	}
+	if len(p.Network.NTP) > 0 {
+		s.NTP = p.Network.NTP
+	}
+	return check(s)
+}
+
+// keepProvisioned changes the settings, as they are now, by a provisioning file.
+func (m *Manager) keepProvisioned(p *config.Provision) error {
 	m.changes.Lock()
-	err := m.keep(s)
-	m.changes.Unlock()
+	defer m.changes.Unlock()
+	s, err := provisioned(m.Current(), p)
 	if err != nil {
+		return err
+	}
+	return m.keep(s)
+}
+
+// handOver keeps the settings of a file and leaves the rest of it to maild.
+func (m *Manager) handOver(p *config.Provision, source string, raw []byte, digest string) error {
+	if err := m.keepProvisioned(p); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(m.cfg.Provision), 0o700); err != nil {
