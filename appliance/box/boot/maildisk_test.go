@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pillarbox/appliance/box/disk"
+	"pillarbox/appliance/box/power"
 	"pillarbox/appliance/box/uevent"
 )
 
@@ -205,6 +206,26 @@ func TestVolumesAreLookedForAgain(t *testing.T) {
 		synctest.Wait()
 		if tries != 3 || settled != 1 {
 			t.Errorf("when all are there: %d tries, %d looks", tries, settled)
+		}
+	})
+}
+
+// Who presses the power button does not wait for disks that do not come.
+func TestPowerButtonWhileDisksAreWaitedFor(t *testing.T) {
+	sys := t.TempDir()
+	if err := os.Mkdir(filepath.Join(sys, "block"), 0o700); err != nil { // no disk at all
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(Config{})
+		s.finder = disk.NewFinder(sys, "")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		time.AfterFunc(3*diskPoll/2, func() { s.wish(power.Off, "power button") })
+		begin := time.Now()
+		s.startVolumes(ctx)
+		if took := time.Since(begin); took > 3*diskPoll {
+			t.Errorf("waited for %v", took)
 		}
 	})
 }
