@@ -129,6 +129,14 @@ func response() *dns.Msg {
 func (z *zone) answer(q *dns.Msg) (m *dns.Msg, shared bool) {
 	m = response()
 	all := z.records()
+	// Each is compared once with what the asker knows, however often it asks.
+	has := map[dns.RR]bool{}
+	knows := func(rr dns.RR) bool {
+		if _, done := has[rr]; !done {
+			has[rr] = known(q.Answer, rr)
+		}
+		return has[rr]
+	}
 	for _, question := range q.Question {
 		if class := question.Qclass &^ unicast; class != dns.ClassINET && class != dns.ClassANY {
 			continue
@@ -137,7 +145,7 @@ func (z *zone) answer(q *dns.Msg) (m *dns.Msg, shared bool) {
 			h := rr.Header()
 			named := strings.EqualFold(h.Name, question.Name)
 			fits := question.Qtype == dns.TypeANY || question.Qtype == h.Rrtype
-			if named && fits && !known(q.Answer, rr) && !slices.Contains(m.Answer, rr) {
+			if named && fits && !knows(rr) && !slices.Contains(m.Answer, rr) {
 				m.Answer = append(m.Answer, rr)
 				shared = shared || h.Class&unique == 0
 			}

@@ -72,6 +72,28 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+// A neighbour that asks the same hundreds of times in one message, and knows hundreds
+// of answers, does not make the box work for each with each.
+func TestQuestionsWithoutEnd(t *testing.T) {
+	q := new(dns.Msg)
+	for range 500 {
+		q.Question = append(q.Question, dns.Question{Name: "mail.local.", Qtype: dns.TypeANY, Qclass: dns.ClassINET})
+		rr, err := dns.NewRR("mail.local. 1 IN A 192.0.2.1") // known, and about to be forgotten
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Answer = append(q.Answer, rr)
+	}
+	q.Answer[len(q.Answer)-1].Header().Ttl = hostTTL
+	z := testZone()
+	if m, _ := z.answer(q); m == nil || text(m.Answer) != "mail.local. NSEC" {
+		t.Errorf("answer %v", m)
+	}
+	if n := testing.AllocsPerRun(1, func() { z.answer(q) }); n > 20_000 {
+		t.Errorf("%.0f pieces of memory are taken", n)
+	}
+}
+
 func TestConflict(t *testing.T) {
 	own := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}
 	for _, tt := range []struct {
