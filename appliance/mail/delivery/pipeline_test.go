@@ -139,37 +139,36 @@ func TestMostCopies(t *testing.T) {
 		"most@example.org": {Forward: elsewhere[2:]},
 		"more@example.org": {Forward: elsewhere},
 	})
-	_, err := send(t, p, elsewhere[0], "all@example.org")
-	wantCode(t, err, 0)
-	_, err = send(t, p, elsewhere[0], "far@example.org")
-	wantCode(t, err, 0)
-	_, err = send(t, p, elsewhere[0], elsewhere[1:]...)
-	wantCode(t, err, 0)
-	_, err = send(t, p, elsewhere[0], "more@example.org")
+	for _, to := range [][]string{{"all@example.org"}, {"far@example.org"}, elsewhere[1:]} {
+		r, err := send(t, p, elsewhere[0], to...)
+		wantCode(t, err, 0)
+		m, err := trace.Lookup(t.Context(), s, r.ID)
+		traced := 0
+		for _, e := range m.Events {
+			for _, target := range e.Targets {
+				traced += len(target.Mailboxes) + len(target.Queued)
+			}
+		}
+		if err != nil || traced != store.MaxCopies {
+			t.Errorf("%d copies are in the trace: %v", traced, err)
+		}
+	}
+	_, err := send(t, p, elsewhere[0], "more@example.org")
 	wantCode(t, err, 550)
 	_, err = send(t, p, elsewhere[0], "most@example.org", "x@elsewhere.example", "y@elsewhere.example")
 	wantCode(t, err, 452)
 }
 
-// TestRecipientTwice checks that who is named twice gets one copy, and that the
-// trace has all of a message with many recipients.
+// TestRecipientTwice checks that who is named twice gets one copy.
 func TestRecipientTwice(t *testing.T) {
 	s := storetest.New(t)
 	p := pipeline(s, directory{"ann@example.org": {Mailboxes: []store.AccountID{account(t, s, store.Quota{})}}})
 	to := []string{"ann@example.org", "ann@example.org"}
-	for i := range 450 {
+	for i := range 10 {
 		to = append(to, fmt.Sprintf("x%d@elsewhere.example", i))
 	}
 	r, err := send(t, p, "ann@example.org", append(to, to...)...)
-	if err != nil || r.Delivered != 1 || r.Queued != 450 {
+	if err != nil || r.Delivered != 1 || r.Queued != 10 {
 		t.Errorf("%+v, %v", r, err)
-	}
-	m, err := trace.Lookup(t.Context(), s, r.ID)
-	targets := 0
-	for _, e := range m.Events {
-		targets += len(e.Targets)
-	}
-	if err != nil || targets != 451 {
-		t.Errorf("%d recipients are in the trace: %v", targets, err)
 	}
 }

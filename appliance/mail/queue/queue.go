@@ -66,6 +66,9 @@ const (
 	// scanShare keeps passes over a long queue at a tenth of the time: a pass
 	// that took long is followed by a pause of so many times that.
 	scanShare = 9
+	// recallEvery is how often the queue looks for what waits too long because the
+	// clock was set back.
+	recallEvery = time.Hour
 	// storeRetry is the wait after the store could not say what is due.
 	storeRetry = 10 * time.Second
 	// The first and the longest time a destination is left alone after none
@@ -217,6 +220,7 @@ func (q *Queue) Run(ctx context.Context) error {
 func (q *Queue) schedule(ctx, work context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var recalled time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -225,6 +229,10 @@ func (q *Queue) schedule(ctx, work context.Context) error {
 		case <-timer.C:
 		}
 		start := time.Now()
+		if start.Sub(recalled) >= recallEvery {
+			q.recall(ctx, start)
+			recalled = start
+		}
 		next, err := q.dispatch(ctx, work)
 		switch {
 		case ctx.Err() != nil:
@@ -246,7 +254,34 @@ func (q *Queue) schedule(ctx, work context.Context) error {
 			timer.Stop()
 			continue
 		}
-		timer.Reset(time.Until(next))
+		timer.Reset(min(time.Until(next), recallEvery))
+	}
+}
+
+// recall makes due what is put off beyond all that the schedule knows: it was
+// when the clock was ahead, and would wait for years.
+func (q *Queue) recall(ctx context.Context, now time.Time) {
+	latest := now.Add(q.c.Schedule.longest())
+	var stray []store.QueueID
+	err := q.c.Store.QueueList(ctx, 0, func(e store.QueueEntry) error {
+		if e.Due.After(latest) {
+			if rec, _ := DecodeRecord(e.Data); !rec.Held { // one that cannot be read is worked on as well
+				stray = append(stray, e.ID)
+			}
+		}
+		return nil
+	})
+	for _, id := range stray {
+		err = errors.Join(err, q.change(ctx, id, wishNone, func(c *copyOf) store.QueueChange {
+			c.entry.Due = now
+			return store.QueueChange{ID: id, Entry: &c.entry}
+		}))
+	}
+	switch {
+	case err != nil && ctx.Err() == nil:
+		q.c.Log.Error("what the clock put off cannot be recalled", "err", err)
+	case len(stray) > 0:
+		q.c.Log.Warn("the clock was set back: mail that would wait too long is tried now", "entries", len(stray))
 	}
 }
 

@@ -87,6 +87,45 @@ func TestSchedule(t *testing.T) {
 	})
 }
 
+// TestClockSetBack has mail from a time when the clock was ten years ahead,
+// before the start and after it.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		a := h.w.sink("a.example", 10, &sink{})
+		h.w.sink("never.example", 10, &sink{greeting: "refuse"})
+		ahead := func(recipient string, rec Record) {
+			id := h.s.put(hello, ann, rec, recipient)[0]
+			h.s.mu.Lock()
+			defer h.s.mu.Unlock()
+			e := h.s.entries[id]
+			e.Created = e.Created.AddDate(10, 0, 0)
+			e.Due = e.Created.Add(5 * time.Minute)
+			h.s.entries[id] = e
+		}
+		ahead("x@a.example", Record{})
+		ahead("x@never.example", Record{})
+		ahead("held@a.example", Record{Held: true})
+		stop := h.start(t)
+		synctest.Wait()
+		if len(a.took()) != 1 {
+			t.Error("it waits for ten years")
+		}
+		ahead("y@a.example", Record{})
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if len(a.took()) != 2 {
+			t.Error("what came later waits for ten years")
+		}
+		time.Sleep(6 * 24 * time.Hour)
+		synctest.Wait()
+		if len(h.b.bounces) != 1 || h.s.len() != 1 {
+			t.Errorf("%d bounces, %d left", len(h.b.bounces), h.s.len())
+		}
+		stop()
+	})
+}
+
 func TestScheduleSparesWhatWasNotTried(t *testing.T) {
 	now := time.Now()
 	s := DefaultSchedule

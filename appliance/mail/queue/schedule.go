@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Schedule says when a copy is tried again and when it is given up.
 type Schedule struct {
@@ -27,14 +30,33 @@ var DefaultSchedule = Schedule{
 	MinAttempts: 8,
 }
 
+// delay follows so many failed attempts.
+func (s Schedule) delay(attempts int) time.Duration { return s.Delays[min(attempts, len(s.Delays))-1] }
+
+// attempts is how many there are until the expiry of what fails at once.
+func (s Schedule) attempts() int {
+	n := 1
+	for age := time.Duration(0); age < s.Expiry; n++ {
+		age += s.delay(n)
+	}
+	return n
+}
+
+// longest is the longest that anything is put off.
+func (s Schedule) longest() time.Duration { return max(slices.Max(s.Delays), bounceRetry) }
+
 // after tells when to try again a copy whose attempts have all failed, the
 // last one now; ok is false where it is to be returned.
 func (s Schedule) after(now, created time.Time, attempts int) (due time.Time, ok bool) {
 	expires := created.Add(s.Expiry)
-	if attempts >= s.MinAttempts && !now.Before(expires) {
+	expired := !now.Before(expires)
+	if created.After(now) { // by a clock that was ahead
+		expired = attempts >= s.attempts()
+	}
+	if attempts >= s.MinAttempts && expired {
 		return time.Time{}, false
 	}
-	due = now.Add(s.Delays[min(attempts, len(s.Delays))-1])
+	due = now.Add(s.delay(attempts))
 	if attempts >= s.MinAttempts && due.After(expires) {
 		due = expires // one last attempt before it is returned
 	}
