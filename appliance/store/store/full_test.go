@@ -44,6 +44,7 @@ func fullChild(disk string) error {
 				return err
 			}
 		}
+		s.keeper.stop()       // the reserve is for the next life
 		return fillDisk(disk) // and the end comes without Close
 	}
 	if err := s.Accepting(); !errors.Is(err, ErrNoSpace) {
