@@ -113,6 +113,20 @@ func TestRoutersSay(t *testing.T) {
 	})
 }
 
+// A router that tells of name servers and domains without end is heard as far as they
+// are of use.
+func TestRouterThatTellsTooMuch(t *testing.T) {
+	servers, domains := &ndp.RecursiveDNSServer{Lifetime: time.Hour}, &ndp.DNSSearchList{Lifetime: time.Hour}
+	for i := range 100 {
+		servers.Servers = append(servers.Servers, netip.AddrFrom16([16]byte{0x20, 1, 15: byte(i)}))
+		domains.DomainNames = append(domains.DomainNames, fmt.Sprintf("d%d.example", i))
+	}
+	a := newAdvertisement(&ndp.RouterAdvertisement{Options: []ndp.Option{servers, domains, servers}}, netip.MustParseAddr("fe80::1"))
+	if len(a.DNS) != maxServers || len(a.Search) != maxSearch {
+		t.Errorf("%d name servers, %d domains", len(a.DNS), len(a.Search))
+	}
+}
+
 // eternal6 grants an address for ever.
 type eternal6 struct{ granter6 }
 

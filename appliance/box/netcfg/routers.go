@@ -83,14 +83,14 @@ func newAdvertisement(ra *ndp.RouterAdvertisement, from netip.Addr) Advertisemen
 		case *ndp.RecursiveDNSServer:
 			for _, s := range o.Servers {
 				// A link-local one could be meant on any interface.
-				if !s.IsUnspecified() && !s.IsMulticast() && !s.IsLinkLocalUnicast() {
+				if !s.IsUnspecified() && !s.IsMulticast() && !s.IsLinkLocalUnicast() && len(a.DNS) < maxServers {
 					a.DNS = append(a.DNS, s)
 				}
 			}
 			a.DNSFor = o.Lifetime
 		case *ndp.DNSSearchList:
 			for _, name := range o.DomainNames {
-				if d := domain(strings.TrimSuffix(name, ".")); d != "" {
+				if d := domain(strings.TrimSuffix(name, ".")); d != "" && len(a.Search) < maxSearch {
 					a.Search = append(a.Search, d)
 				}
 			}
