@@ -83,9 +83,8 @@ func (c *Catalogue) Plural(n int64, one, many string) string {
 // answer, such as "must be at least 8 characters long". A text that is a
 // sentence already stays one.
 func (c *Catalogue) Refusal(text string) string {
-	r, _ := utf8.DecodeRuneInString(text)
-	if !unicode.IsLower(r) {
-		return c.T(text)
+	if r, _ := utf8.DecodeRuneInString(text); unicode.IsLower(r) {
+		text = "This " + strings.TrimSuffix(text, ".") + "."
 	}
-	return c.T("This " + strings.TrimSuffix(text, ".") + ".")
+	return c.Report(c.T(text))
 }

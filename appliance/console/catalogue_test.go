@@ -103,3 +103,37 @@ func TestChangingTheLanguageKeepsTheAnswers(t *testing.T) {
 	d.keys("enter", "enter")
 	d.expect("first-names-de")
 }
+
+// What is refused is refused in the person's language, with what is filled in.
+func TestRefusalsAreTranslated(t *testing.T) {
+	reports := reportKeys(t, "de")
+	c, err := LoadCatalogue("de")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verbs, found := regexp.MustCompile(`%[.0-9]*[a-z]`), 0
+	for _, pattern := range []string{"../config/names.go", "../config/size.go", "../config/certificate.go", "../config/password/*.go"} {
+		inspect(t, pattern, func(file string, n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			s, err := strconv.Unquote(lit.Value)
+			if err != nil || !strings.HasPrefix(s, "must ") {
+				return true
+			}
+			found++
+			s = verbs.ReplaceAllString("This "+s+".", "%s")
+			if c.sentences[s] == "" && reports[s] == "" {
+				t.Errorf("%s: no translation of %q", file, s)
+			}
+			return true
+		})
+	}
+	if found < 15 {
+		t.Errorf("only %d refusals found: the test looks in the wrong place", found)
+	}
+	if got, want := c.Refusal(`must be an address such as ann@example.org, without '+'`), "Das muss eine Adresse sein, etwa ann@example.org, ohne '+'."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

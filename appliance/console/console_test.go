@@ -349,7 +349,13 @@ func TestPowerNeedsASecondKey(t *testing.T) {
 	if f.off != 1 {
 		t.Errorf("switched off %d times, want once", f.off)
 	}
-	d.keys("r", "Y")
+	d.m.speak("de")
+	d.keys("p", "j")
+	if f.off != 2 {
+		t.Error("the first letter of the language's own yes is none")
+	}
+	d.m.speak("en")
+	d.keys("r", "j", "r", "Y")
 	if s := d.screen(); !strings.Contains(s, "That did not work: init does not answer") {
 		t.Errorf("a failed restart is not told on\n%s", s)
 	}

@@ -88,8 +88,8 @@ func (f *field) value() string {
 		return f.input.Value() // spaces may be part of a password
 	}
 	v := strings.TrimSpace(f.input.Value())
-	if d := f.domain; d != "" && strings.HasSuffix(v, d+d) {
-		return strings.TrimSuffix(v, d) // the whole address, before the domain that stood there
+	if whole, ok := strings.CutSuffix(v, f.domain); ok && f.domain != "" && strings.Contains(whole, "@") {
+		return whole // the whole address, before the domain that stood there
 	}
 	return v
 }

@@ -260,6 +260,18 @@ func TestNetworkOnTheConsole(t *testing.T) {
 	}
 }
 
+// Who types a whole address before the domain that stands there means that address.
+func TestAWholeAddressBeforeTheDomain(t *testing.T) {
+	for typed, want := range map[string]string{"ann": "ann@example.org", "ann@example.org": "ann@example.org", "ann@example.com": "ann@example.com", "": "@example.org"} {
+		f := newField(field{id: "address"}, "")
+		f.proposeDomain("example.org")
+		f.input.SetValue(typed + f.input.Value())
+		if got := f.value(); got != want {
+			t.Errorf("%q before the domain is %q, want %q", typed, got, want)
+		}
+	}
+}
+
 // Name servers that are asked instead of the lease's are not forgotten.
 func TestNetworkKeepsItsNameServers(t *testing.T) {
 	d, _, box := menuDrive(t)

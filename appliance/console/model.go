@@ -277,7 +277,7 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 	m.notice = ""
 	if q := m.asked; q != nil {
 		m.asked = nil
-		if k.String() != "y" && k.String() != "Y" {
+		if pressed := strings.ToUpper(k.String()); pressed != "Y" && pressed != m.c.T("Y") {
 			return nil
 		}
 		return func() tea.Msg {
@@ -299,9 +299,9 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 			return m.open(m.lookMenu())
 		}
 	case "p", "P":
-		m.asked = &question{T("Switch the box off? Press Y for yes, any other key for no."), m.backend.PowerOff, T("Switching off.")}
+		m.asked = &question{T("Switch the box off? There is no mail until somebody presses its power button. Press Y for yes, any other key for no."), m.backend.PowerOff, T("Switching off.")}
 	case "r", "R":
-		m.asked = &question{T("Restart the box? Press Y for yes, any other key for no."), m.backend.Restart, T("Restarting.")}
+		m.asked = &question{T("Restart the box? There is no mail for a minute or two. Press Y for yes, any other key for no."), m.backend.Restart, T("Restarting.")}
 	}
 	return nil
 }

@@ -288,7 +288,7 @@ func (f *form) refuse(m *model, err error) {
 	name, message := refusedField(err)
 	for i, q := range f.fields {
 		if q.id == name {
-			q.err, q.anew = m.c.Report(m.c.Refusal(message)), q.secret
+			q.err, q.anew = m.c.Refusal(message), q.secret
 			f.focusOn(i)
 			return
 		}

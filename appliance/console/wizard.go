@@ -312,7 +312,7 @@ func (w *wizard) finished(err error) {
 		for i, p := range w.pages {
 			for j, f := range p.fields {
 				if f.id == fe.Field {
-					f.err = w.c.Report(w.c.Refusal(fe.Message))
+					f.err = w.c.Refusal(fe.Message)
 					w.focusOn(i, j)
 				}
 			}
