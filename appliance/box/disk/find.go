@@ -61,7 +61,7 @@ func (f *Finder) Find() ([]Disk, error) {
 		d := disks[i]
 		d.Partitions = slices.Clone(d.Partitions)
 		go func() {
-			err := f.look(&d)
+			err := f.guarded(&d)
 			f.end(d.Name)
 			answers <- answer{i, d, err}
 		}()
@@ -84,6 +84,18 @@ func (f *Finder) Find() ([]Disk, error) {
 		}
 	}
 	return disks, errors.Join(errs...)
+}
+
+// guarded looks at a disk. That what lies on it confuses the reader is no end of the
+// program, which may be PID 1.
+func (f *Finder) guarded(d *Disk) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.Unreadable = true
+			err = fmt.Errorf("a fault in reading the disk %s: %v", d.Name, p)
+		}
+	}()
+	return f.look(d)
 }
 
 // begin reports whether the disk called name is not being read already.

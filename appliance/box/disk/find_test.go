@@ -44,6 +44,21 @@ func TestDiskThatHangs(t *testing.T) {
 	})
 }
 
+// What lies on a disk ends nobody who looks, whatever it is.
+func TestDiskThatConfuses(t *testing.T) {
+	f := NewFinder(tree(t, map[string]string{"block/sda/size": "8\n", "block/sdb/size": "8\n"}), "")
+	f.look = func(d *Disk) error {
+		if d.Name == "sda" {
+			panic("what is this")
+		}
+		return nil
+	}
+	disks, err := f.Find()
+	if err == nil || !strings.Contains(err.Error(), "sda: what is this") || len(disks) != 2 || !disks[0].Unreadable || disks[1].Unreadable {
+		t.Errorf("%+v, %v", disks, err)
+	}
+}
+
 // twin is a disk with mail's partition.
 func twin(name, serial, wwid string) Disk {
 	return Disk{Name: name, Model: "ACME SSD", Serial: serial, WWID: wwid, Size: 500e9, Partitions: []Partition{{Name: name + "1", Disk: name, GUID: "ab-cd"}}}
