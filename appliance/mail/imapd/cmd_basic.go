@@ -47,7 +47,8 @@ func (c *conn) cmdID(_ context.Context, _ *call) error {
 	if err := c.dec.End(); err != nil {
 		return err
 	}
-	if len(told) > 0 {
+	if len(told) > 0 && !c.identified {
+		c.identified = true // what is told again would only fill the log
 		c.log.Info("imap client", "id", told)
 	}
 	c.enc.Raw(`* ID ("name" "Pillarbox"`)

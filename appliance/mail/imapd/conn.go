@@ -49,9 +49,11 @@ type conn struct {
 	bad     int // bad commands, in a row after the login
 	failed  int // failed logins
 	leaving bool
-	waiting atomic.Bool // between commands, or in IDLE: may be interrupted
-	stopped atomic.Bool // the server is shutting down
-	roused  atomic.Bool // announcing failed: stop waiting
+	// identified says that the client told of itself (RFC 2971).
+	identified bool
+	waiting    atomic.Bool // between commands, or in IDLE: may be interrupted
+	stopped    atomic.Bool // the server is shutting down
+	roused     atomic.Bool // announcing failed: stop waiting
 }
 
 // enabled is what the client turned on (RFC 5161).

@@ -77,8 +77,12 @@ func (c *conn) contextsLose(up *session.Update) {
 // contextsFollow looks at messages that came or changed: which of them enter
 // results or leave them.
 func (c *conn) contextsFollow(ctx context.Context) error {
+	if len(c.contexts) == 0 {
+		c.sel.Untouch()
+		return nil
+	}
 	touched := c.sel.Touched()
-	if len(touched) == 0 || len(c.contexts) == 0 {
+	if len(touched) == 0 {
 		return nil
 	}
 	// A message without a number is gone, which is told later.

@@ -231,6 +231,25 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// TestMetadataLimit: with as many entries as there may be, one can still be changed.
+func TestMetadataLimit(t *testing.T) {
+	b := newBench(t, nil)
+	c := b.dial()
+	c.login("ann@example.org")
+	for n := range 2 {
+		var entries []string
+		for k := range 100 {
+			entries = append(entries, fmt.Sprintf(`/private/e%d.%d "x"`, n, k))
+		}
+		c.ok("SETMETADATA INBOX (" + strings.Join(entries, " ") + ")")
+	}
+	c.ok(`SETMETADATA INBOX (/private/e1.1 "y")`)
+	c.ok(`SETMETADATA INBOX (/private/e1.1 NIL /private/e1.2 NIL /private/more "x" /private/e1.1 "z")`)
+	if l := c.command(`SETMETADATA INBOX (/private/evenmore "x")`)[0]; !strings.Contains(l, "NO [METADATA TOOMANY]") {
+		t.Error(l)
+	}
+}
+
 // TestPanicWhileAnnouncing: a fault while changes are announced ends its own
 // session alone.
 func TestPanicWhileAnnouncing(t *testing.T) {

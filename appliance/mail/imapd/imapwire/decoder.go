@@ -246,8 +246,11 @@ func (d *Decoder) fail(err error) {
 // Fail marks the command as wrong, for checks the caller makes itself.
 func (d *Decoder) Fail(text string) { d.fail(Bad(text)) }
 
-// End checks that the command ends here and gives its first error.
+// End checks that the command ends here and gives its first error. Spaces after
+// it are passed over, as other servers do.
 func (d *Decoder) End() error {
+	for d.Accept(' ') {
+	}
 	if d.err == nil && d.pos != len(d.cmd) {
 		d.Fail("Unexpected text at end of command")
 	}

@@ -165,6 +165,7 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 	}
 	ops := make([]store.DocOp, 0, len(changes))
 	added := make(map[bool]int)
+	set := make(map[string]bool)
 	for _, c := range changes {
 		private := strings.HasPrefix(strings.ToLower(c.Entry), privateRoot+"/")
 		if !private && (mailbox == "" || !a.rights.Has(RightWrite)) {
@@ -180,12 +181,18 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 		if c.Value != nil {
 			// One byte before the value, its form, keeps an empty one apart from none.
 			op.Value = append([]byte{1}, c.Value...)
-			added[private]++
+			if !set[op.Key] {
+				added[private]++
+			}
 		}
+		set[op.Key] = true
 		ops = append(ops, op)
 	}
 	for private, n := range added {
-		if err := u.Store.Docs(ctx, store.TableMetadata, u.prefix(a, private)+"/", "", func(store.Doc) error {
+		if err := u.Store.Docs(ctx, store.TableMetadata, u.prefix(a, private)+"/", "", func(d store.Doc) error {
+			if set[d.Key] {
+				return nil // it is replaced, or removed
+			}
 			if n++; n > maxEntries {
 				return errTooManyEntries
 			}

@@ -17,6 +17,10 @@ var ErrGone = errors.New("session: the selected mailbox is gone")
 // batch is how many entries are read from the store in one go.
 const batch = 512
 
+// maxKeywords bounds the keywords that a client is taken to know of. There are
+// never so many in use; those that came and went are forgotten then.
+const maxKeywords = 1000
+
 // Selected is the selected mailbox as its client sees it.
 type Selected struct {
 	ReadOnly bool
@@ -270,7 +274,16 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 			}
 		}
 		s.modseq = ch.HighestModSeq
-		s.dirty, s.own, s.others = false, nil, nil
+		s.dirty, s.others = false, nil
+	}
+	s.own = nil // the view stands behind all of it
+	if len(s.keywords) > maxKeywords {
+		box, err := s.user.Store.Mailbox(ctx, s.box.ID)
+		if err != nil {
+			return up, gone(err)
+		}
+		s.keywords = make(map[string]bool, len(box.Keywords))
+		up.Keywords = s.Learn(box.Keywords) || up.Keywords
 	}
 	if expunge && len(s.gone) > 0 {
 		up.ExpungedUIDs = s.gone
@@ -367,6 +380,9 @@ func (s *Selected) Touched() []store.UID {
 	slices.Sort(out)
 	return out
 }
+
+// Untouch forgets what Touched would list.
+func (s *Selected) Untouch() { s.touched = nil }
 
 // Pending reports whether messages are gone whose numbers the client still
 // counts (RFC 5530 EXPUNGEISSUED).

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -42,6 +43,36 @@ func TestChangesAmidManyOthers(t *testing.T) {
 	}
 	if !slices.ContainsFunc(up.Flags, func(m session.Numbered) bool { return m.UID == 1 && m.Flags.System == store.Answered|store.Flagged }) {
 		t.Errorf("told of %v", up.Flags)
+	}
+}
+
+// TestKeywordsThatCameAndWent: a session does not remember them for ever.
+func TestKeywordsThatCameAndWent(t *testing.T) {
+	u, s := setup(t, nil, "Subject: one\n\n")
+	ctx := u.Context(t.Context())
+	var last []string
+	for n := range 12 {
+		last = nil
+		for k := range 100 {
+			last = append(last, fmt.Sprintf("k%d.%d", n, k))
+		}
+		_, err := s.ChangeFlags(ctx, session.Spans{{Start: 1, Stop: 1}}, store.FlagChange{Flags: store.Flags{Keywords: last}},
+			func([]session.Numbered, bool) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Sync(ctx, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := s.Keywords()
+	if len(got) > 1000 {
+		t.Errorf("%d keywords are remembered", len(got))
+	}
+	for _, k := range last {
+		if !slices.Contains(got, k) {
+			t.Errorf("%s is in use and forgotten", k)
+		}
 	}
 }
 
