@@ -29,11 +29,12 @@ type Resolution struct {
 	Mailboxes []store.AccountID // whose mailboxes it leads to, each once
 	Forward   []string          // addresses elsewhere it leads to, each once
 	Detail    string            // of a subaddress (RFC 5233)
+	TooMuch   bool              // it stands for more than is followed: the lists are not all
 }
 
 // Resolve says what an address stands for. Aliases and groups are followed to
-// the end; members that no longer exist, loops and what lies deeper than
-// maxDepth are passed over. It reads memory alone.
+// the end; members that no longer exist and loops are passed over. It reads
+// memory alone.
 func (d *Directory) Resolve(ctx context.Context, addr string) (Resolution, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -52,7 +53,7 @@ func (d *Directory) Resolve(ctx context.Context, addr string) (Resolution, error
 	if base, detail := a.SplitDetail(detailSeparator); !r.Known && detail != "" {
 		r.Known, r.Detail = x.add(base, 0), detail
 	}
-	r.Mailboxes, r.Forward = x.mailboxes, x.forward
+	r.Mailboxes, r.Forward, r.TooMuch = x.mailboxes, x.forward, x.tooMuch
 	return r, nil
 }
 
@@ -62,6 +63,7 @@ type expansion struct {
 	seen      map[string]bool
 	mailboxes []store.AccountID
 	forward   []string
+	tooMuch   bool
 }
 
 // add follows one address and reports whether it exists. d.mu is held.
@@ -71,7 +73,7 @@ func (x *expansion) add(a address.Address, depth int) bool {
 		return true
 	}
 	if depth > maxDepth || len(x.seen) >= maxExpansion {
-		x.d.cfg.Log.Warn("an address stands for too much, the rest is left out", "address", k)
+		x.tooMuch = true
 		return true
 	}
 	if _, hosted := x.d.domains[a.Domain]; !hosted {

@@ -57,6 +57,7 @@ type Resolution struct {
 	Mailboxes []store.AccountID // whose mailboxes it leads to, each once
 	Forward   []string          // addresses elsewhere it leads to
 	Detail    string            // of a subaddress (RFC 5233)
+	TooMuch   bool              // it stands for more than can be told
 	// Untraced is set for the box's tests of itself: a message to nobody else
 	// leaves no record in the trace.
 	Untraced bool
@@ -165,6 +166,8 @@ func (p *Pipeline) AddRecipient(ctx context.Context, e *Envelope, to address.Add
 	}
 	r := recipient{addr: to, untraced: found.Untraced}
 	switch {
+	case found.TooMuch:
+		return tooMuch()
 	case found.Known:
 		r.mailboxes, r.remote = found.Mailboxes, found.Forward
 		if len(r.mailboxes)+len(r.remote) == 0 {
@@ -181,8 +184,8 @@ func (p *Pipeline) AddRecipient(ctx context.Context, e *Envelope, to address.Add
 	}
 	copies := len(r.mailboxes) + len(r.remote)
 	switch {
-	case copies > store.MaxCopies: // RFC 3463 section 3.3
-		return &Error{Code: 550, Enhanced: [3]int{5, 2, 4}, Message: "Address stands for too many people"}
+	case copies > store.MaxCopies:
+		return tooMuch()
 	case e.copies+copies > store.MaxCopies: // RFC 5321 section 4.5.3.1.10
 		return &Error{Code: 452, Enhanced: [3]int{4, 5, 3}, Message: "Too many recipients"}
 	}
@@ -351,6 +354,12 @@ func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, er
 	var err error
 	d.Docs, err = trace.Ops(e.ID, event)
 	return d, err
+}
+
+// tooMuch refuses an address of which not all that it stands for can be served
+// (RFC 3463 section 3.3): the sender hears of it, rather than some get nothing.
+func tooMuch() *Error {
+	return &Error{Code: 550, Enhanced: [3]int{5, 2, 4}, Message: "Address stands for too many people"}
 }
 
 func tooLarge() *Error {

@@ -138,6 +138,7 @@ func TestMostCopies(t *testing.T) {
 		"far@example.org":  {Forward: elsewhere[1:]},
 		"most@example.org": {Forward: elsewhere[2:]},
 		"more@example.org": {Forward: elsewhere},
+		"deep@example.org": {Mailboxes: ids[:1], TooMuch: true},
 	})
 	for _, to := range [][]string{{"all@example.org"}, {"far@example.org"}, elsewhere[1:]} {
 		r, err := send(t, p, elsewhere[0], to...)
@@ -154,6 +155,8 @@ func TestMostCopies(t *testing.T) {
 		}
 	}
 	_, err := send(t, p, elsewhere[0], "more@example.org")
+	wantCode(t, err, 550)
+	_, err = send(t, p, elsewhere[0], "deep@example.org")
 	wantCode(t, err, 550)
 	_, err = send(t, p, elsewhere[0], "most@example.org", "x@elsewhere.example", "y@elsewhere.example")
 	wantCode(t, err, 452)

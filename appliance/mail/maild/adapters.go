@@ -25,7 +25,9 @@ func (p people) Resolve(ctx context.Context, addr string) (delivery.Resolution, 
 		return delivery.Resolution{Hosted: true, Known: true, Mailboxes: []store.AccountID{id}, Untraced: true}, nil
 	}
 	r, err := p.Directory.Resolve(ctx, addr)
-	return delivery.Resolution{Hosted: r.Hosted, Known: r.Known, Mailboxes: r.Mailboxes, Forward: r.Forward, Detail: r.Detail}, err
+	return delivery.Resolution{
+		Hosted: r.Hosted, Known: r.Known, Mailboxes: r.Mailboxes, Forward: r.Forward, Detail: r.Detail, TooMuch: r.TooMuch,
+	}, err
 }
 
 // dialSMTP connects to the daemon's own SMTP port, on loopback where it
