@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +26,8 @@ var slot = []string{"-device", "pcie-root-port,id=bay,slot=1"}
 
 // TestMailOnAnotherDisk keeps mail on a second disk, which held something else: by
 // the provisioning file. Without that disk the box says so and serves no mail, and
-// goes on when it is plugged in. A factory reset empties it too; then it is chosen
+// goes on when it is plugged in. A copy beside it is told of; where the box cannot tell
+// which is the copy it waits until one is left. A factory reset empties it too; then it is chosen
 // in the wizard.
 func TestMailOnAnotherDisk(t *testing.T) {
 	system := newDisk(t, strings.Replace(provision, "[box]", "[box]\ndata_disk = \""+mailDisk+"\"", 1))
@@ -46,6 +48,9 @@ func TestMailOnAnotherDisk(t *testing.T) {
 			"--from", "ann@example.org", "--to", "bob@example.org", "--header", "Subject: on the second disk", "--timeout", "300")
 		b.holds("on the second disk")
 		b.pressButton()
+		if strings.Contains(b.Serial.Text(), "did not stop") {
+			t.Error("the kernel's complaint of the watchdog is on the screen")
+		}
 	})
 	if t.Failed() {
 		return
@@ -78,6 +83,37 @@ func TestMailOnAnotherDisk(t *testing.T) {
 		return
 	}
 
+	third := filepath.Join(t.TempDir(), "third.img")
+	if err := vm.CopySparse(third, second, 0); err != nil {
+		t.Fatal(err)
+	}
+	beside := slices.Concat(slot, []string{"-drive", "if=none,id=third," + raw(third), "-device", "nvme,id=copy,drive=third,bus=bay,serial=COPY8"})
+
+	t.Run("with a copy beside it", func(t *testing.T) {
+		b := startWith(t, vm.Config{Drive: raw(system), Extra: slices.Concat(plugged, beside)})
+		b.served()
+		b.shows(clientLimit, `(?s)There\s+is\s+a\s+copy\s+of\s+the\s+disk\s+that\s+mail\s+is\s+kept\s+on:.*COPY8`)
+		b.holds("on the second disk")
+		b.pressButton()
+	})
+	t.Run("with two that may be it", func(t *testing.T) {
+		other := slices.Clone(plugged)
+		other[len(other)-1] = "nvme,id=nvme,drive=second,serial=OTHER9"
+		b := startWith(t, vm.Config{Drive: raw(system), Extra: slices.Concat(other, beside)})
+		b.shows(bootLimit, `(?s)Several\s+disks\s+hold\s+the\s+same\s+mail,.*COPY8`)
+		if text := b.Serial.Text(); strings.Contains(text, "mail is served") || strings.Contains(text, "Welcome") {
+			t.Error("the box has guessed, or began anew")
+		}
+		b.monitor("device_del copy", "")
+		b.served()
+		b.shows(clientLimit, `ALL WELL`)
+		b.holds("on the second disk")
+		b.pressButton()
+	})
+	if t.Failed() {
+		return
+	}
+
 	t.Run("factory reset", func(t *testing.T) {
 		must(t, "write /dev/null factory-reset\n", "/sbin/debugfs", "-w", "-f", "-", stateVolume(t, system))
 		b := startWith(t, vm.Config{Drive: raw(system), Extra: plugged})
@@ -93,6 +129,23 @@ func TestMailOnAnotherDisk(t *testing.T) {
 	if out := must(t, "", "/sbin/debugfs", "-R", "ls -l /", fmt.Sprintf("%s?offset=%d", second, volumeStart(t, second, "PBX-DATA"))); !strings.Contains(out, "store") {
 		t.Errorf("the second disk, chosen in the wizard, has\n%s", out)
 	}
+}
+
+// TestDiskThatCanOnlyBeRead wears the system disk out: the box says so, is locked as
+// ever, and does not take itself for a new one.
+func TestDiskThatCanOnlyBeRead(t *testing.T) {
+	system := newDisk(t, provision)
+	b := startWith(t, vm.Config{Drive: raw(system)})
+	b.served()
+	b.pressButton()
+	b = startWith(t, vm.Config{Drive: raw(system) + ",readonly=on"})
+	b.shows(bootLimit, `LOOK HERE`)
+	b.shows(clientLimit, `(?s)its\s+disk\s+can\s+only\s+be\s+read`)
+	if text := b.Serial.Text(); strings.Contains(text, "mail is served") || strings.Contains(text, "Welcome") {
+		t.Error("the box began anew")
+	}
+	b.shows(clientLimit, `mail\.example\.org`)
+	b.pressButton()
 }
 
 // choosesTheDisk sets the box up in its wizard, with mail on the second disk.
