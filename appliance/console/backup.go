@@ -58,7 +58,7 @@ func (m *model) restorable() *list {
 		files, err := m.box.StickBackups(ctx)
 		var items []item
 		for _, f := range files {
-			items = append(items, item{f.Written.In(m.zone).Format("2006-01-02 15:04"), octets(f.Size) + "  " + f.Name, func() tea.Cmd { return m.openRestore(f) }})
+			items = append(items, item{f.Written.In(m.zone).Format(minute), octets(f.Size) + "  " + f.Name, func() tea.Cmd { return m.openRestore(f) }})
 		}
 		if len(items) == 0 && err == nil {
 			items = []item{{label: T("No backup on a stick.")}}

@@ -163,8 +163,8 @@ func (m *model) certificate() *text {
 		}
 		stamp := "2006-01-02 15:04 MST"
 		lines := []string{
-			T("Names") + ": " + strings.Join(c.Names, ", "),
-			T("Good until") + ": " + c.NotAfter.In(m.zone).Format(stamp),
+			T("Names: %s", strings.Join(c.Names, ", ")),
+			T("Good until: %s", c.NotAfter.In(m.zone).Format(stamp)),
 			"", T("Fingerprint (SHA-256), to compare with what a mail program shows:"),
 		}
 		lines = append(append(lines, wrap(strings.ReplaceAll(c.SHA256, ":", " "), 60)...), "")

@@ -82,7 +82,7 @@ func eventOf(l initapi.LogLine) (Event, bool) {
 }
 
 // eventStamp is when an event was, in the room before its text.
-const eventStamp = "2006-01-02 15:04  "
+const eventStamp = minute + "  "
 
 // eventLine is an event as one line, however long.
 func eventLine(c *Catalogue, e Event, zone *time.Location) string {

@@ -44,12 +44,13 @@ func (m *model) healthList() *list {
 func (m *model) healthState(st healthapi.State) *list {
 	T := m.c.T
 	parts := []string{m.c.Report(st.What)}
-	for _, part := range []struct{ label, text string }{{T("What it means"), st.Means}, {T("What to do"), st.Do}} {
-		if part.text != "" {
-			parts = append(parts, part.label+": "+m.c.Report(part.text))
-		}
+	if st.Means != "" {
+		parts = append(parts, T("What it means: %s", m.c.Report(st.Means)))
 	}
-	parts = append(parts, T("since %s", st.Since.In(m.zone).Format("2006-01-02 15:04")))
+	if st.Do != "" {
+		parts = append(parts, T("What to do: %s", m.c.Report(st.Do)))
+	}
+	parts = append(parts, T("since %s", st.Since.In(m.zone).Format(minute)))
 	label := T("I know: show all well until it gets worse")
 	if st.Known {
 		label = T("I want to be shown it again")

@@ -23,6 +23,7 @@ type fakeMail struct {
 	users    []mailapi.User
 	aliases  []mailapi.Alias
 	groups   []mailapi.Group
+	queue    []mailapi.QueueEntry
 	changed  []string
 	// certificate, where set, changes the one of the box's own authority.
 	certificate func(*mailapi.Certificate)
@@ -60,7 +61,7 @@ func (f *fakeMail) Domains(context.Context) ([]mailapi.Domain, error) {
 func (f *fakeMail) Settings(context.Context) (*mailapi.Settings, error) {
 	return &mailapi.Settings{SmartHost: "smtp.example.net:587"}, nil
 }
-func (f *fakeMail) Queue(context.Context) ([]mailapi.QueueEntry, error) { return nil, nil }
+func (f *fakeMail) Queue(context.Context) ([]mailapi.QueueEntry, error) { return f.queue, nil }
 
 type fakeInit struct{ initapi.Service }
 
@@ -396,4 +397,20 @@ func TestHealthOnTheConsole(t *testing.T) {
 	d.wants("! A fan is slow.")
 	d.keys("down", "enter")
 	d.expect("menu-graph")
+}
+
+// Who asks why mail waits reads the whole answer.
+func TestWaitingMailSaysWhy(t *testing.T) {
+	d, mail, _ := menuDrive(t)
+	created := time.Date(2026, 3, 4, 8, 0, 0, 0, time.UTC)
+	mail.queue = []mailapi.QueueEntry{{ID: 7, Sender: "ann@example.org", Recipient: "someone@department.example.net", Size: 4321, Created: created, Due: created.Add(3 * time.Hour),
+		LastError: "mx.example.net: 451 4.7.1 Greylisting in action, please come back later; see https://example.net/postmaster/greylisting"}}
+	d.unlock()
+	d.choose("Mail waiting to go out")
+	d.wants("someone@department.example.net     since 2026-03-04 08:00")
+	d.keys("enter")
+	d.expect("menu-queued")
+	d.choose("Try it now")
+	d.wants("It is being tried now.")
+	mail.done(t, "retry 7")
 }

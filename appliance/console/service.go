@@ -1,9 +1,11 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -64,31 +66,16 @@ func (m *model) sending(s *mailapi.Settings) *form {
 	}
 }
 
-// waiting lists the queue; Enter tries one now.
+// waiting lists the queue; Enter says why one waits.
 func (m *model) waiting() *list {
 	T := m.c.T
 	return &list{
-		title: T("Mail waiting to go out"), intro: T("Enter tries one now."),
+		title: T("Mail waiting to go out"), intro: T("It is tried again by itself. Enter shows why one waits."),
 		load: func(ctx context.Context) ([]item, error) {
 			entries, err := m.mail.Queue(ctx)
 			var items []item
 			for _, e := range entries {
-				detail := T("since %s", e.Created.In(m.zone).Format("2006-01-02 15:04"))
-				if e.LastError != "" {
-					detail += ": " + e.LastError
-				}
-				items = append(items, item{e.Recipient, detail, func() tea.Cmd {
-					return m.ask(func(ctx context.Context) then {
-						err := m.mail.RetryQueued(ctx, e.ID)
-						return func() tea.Cmd {
-							m.notice = T("It is being tried now.")
-							if err != nil {
-								m.notice = T("That did not work: %s", err)
-							}
-							return nil
-						}
-					})
-				}})
+				items = append(items, item{e.Recipient, T("since %s", e.Created.In(m.zone).Format(minute)), func() tea.Cmd { return m.open(m.queued(e)) }})
 			}
 			if len(items) == 0 && err == nil {
 				items = []item{{label: T("Nothing is waiting.")}}
@@ -96,6 +83,25 @@ func (m *model) waiting() *list {
 			return items, err
 		},
 	}
+}
+
+// minute is how moments are written: every language reads it in one way.
+const minute = "2006-01-02 15:04"
+
+// queued shows why a message waits.
+func (m *model) queued(e mailapi.QueueEntry) *list {
+	T := m.c.T
+	parts := []string{T("From %s, %s, since %s.", cmp.Or(e.Sender, "-"), octets(e.Size), e.Created.In(m.zone).Format(minute))}
+	if e.LastError != "" {
+		parts = append(parts, T("The last answer: %s", e.LastError))
+	}
+	parts = append(parts, T("The next try is at %s.", e.Due.In(m.zone).Format(minute)))
+	return &list{title: e.Recipient, intro: strings.Join(parts, "\n"), items: []item{
+		{T("Back"), "", func() tea.Cmd { m.pop(1); return nil }},
+		{T("Try it now"), "", func() tea.Cmd {
+			return m.change(func(ctx context.Context) error { return m.mail.RetryQueued(ctx, e.ID) }, m.back(T("It is being tried now.")))
+		}},
+	}}
 }
 
 func (m *model) logs() *list {
@@ -107,7 +113,7 @@ func (m *model) logs() *list {
 		}
 		items := []item{{T("Last events"), T("what an administrator should know of"), func() tea.Cmd { return m.openText(m.allEvents()) }}, {T("Everything"), "", func() tea.Cmd { return m.openText(m.log("")) }}}
 		for _, s := range services {
-			detail := T(s.State) + " " + T("since %s", s.Since.In(m.zone).Format("2006-01-02 15:04"))
+			detail := T(s.State) + " " + T("since %s", s.Since.In(m.zone).Format(minute))
 			if s.LastExit != "" {
 				detail += "; " + s.LastExit
 			}

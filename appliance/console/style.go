@@ -1,6 +1,7 @@
 package console
 
 import (
+	"slices"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -81,21 +82,29 @@ func wrap(s string, width int) []string {
 	return lines
 }
 
-// fold breaks a line of a log wherever the width ends.
+// fold breaks a line of a log where the width ends, at a space where there is one in
+// the second half.
 func fold(s string, width int) []string {
 	var lines []string
-	line := ""
+	line, space := []rune{}, -1 // where a space stands last
 	for _, r := range s {
 		if r < ' ' {
 			r = ' '
 		}
-		if lipgloss.Width(line+string(r)) > width {
-			lines = append(lines, line)
-			line = ""
+		if lipgloss.Width(string(line)+string(r)) > width {
+			rest := []rune{}
+			if space > len(line)/2 {
+				line, rest = line[:space], slices.Clone(line[space+1:])
+			}
+			lines = append(lines, string(line))
+			line, space = rest, -1
 		}
-		line += string(r)
+		if r == ' ' {
+			space = len(line)
+		}
+		line = append(line, r)
 	}
-	return append(lines, line)
+	return append(lines, string(line))
 }
 
 // hang breaks a line at spaces; what goes on stands below what begins at column at.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,7 +17,10 @@ func (f *fakeMail) Check(context.Context, mailapi.CheckRequest, func(mailapi.Pro
 	return &mailapi.CheckReport{Mailboxes: 12, Messages: 1234}, nil
 }
 
-func (f *fakeMail) RetryQueued(context.Context, uint64) error { return nil }
+func (f *fakeMail) RetryQueued(_ context.Context, id uint64) error {
+	f.changed = append(f.changed, fmt.Sprintf("retry %d", id))
+	return nil
+}
 
 // walk opens all that the list on the screen offers, and all behind it.
 func (d *drive) walk(where string, depth int, page func(where string)) {
@@ -52,6 +56,7 @@ func fullBox(t *testing.T) *drive {
 	mail.aliases = []mailapi.Alias{{Address: "info@example.org", Target: "ann@example.org"}}
 	mail.groups = []mailapi.Group{{Address: "all@example.org", Members: []string{"a@example.org"}}}
 	box.backups = []boxapi.StickFile{{Stick: "sdb", Name: "pillarbox-2026-03-01.pbk", Size: 1e9, Written: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}}
+	mail.queue = []mailapi.QueueEntry{{ID: 7, Recipient: "bob@example.net", LastError: "451 4.7.1 later"}}
 	f := d.m.backend.(*fake)
 	f.state.Links = freshBox().state.Links
 	f.state.Events = []Event{{time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC), "warning", "maild died (killed) and is started again"}}
