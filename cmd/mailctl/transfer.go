@@ -146,7 +146,7 @@ func exportMail(ctx context.Context, c *ctl, args []string) error {
 		fmt.Fprintf(c.out, "%s: %v\n", b.Where, b.Err)
 	}
 	if res.Failed > 0 {
-		return fmt.Errorf("%d messages are damaged in the store", res.Failed)
+		return fmt.Errorf("%d messages are not in it", res.Failed)
 	}
 	return nil
 }

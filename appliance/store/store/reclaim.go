@@ -134,7 +134,7 @@ func (s *Store) spaceKeeper(ctx context.Context) error {
 		if err != nil || !dropped {
 			return err
 		}
-		if err := s.sweep(ctx); err != nil {
+		if err := s.sweepGone(ctx); err != nil {
 			return err
 		}
 		if err := s.Reclaim(ctx); err != nil {

@@ -14,11 +14,6 @@ import (
 func (s *Store) Sweep(ctx context.Context) error {
 	s.keeper.working.Lock()
 	defer s.keeper.working.Unlock()
-	return s.sweep(ctx)
-}
-
-// sweep is Sweep for who has the keeper's work.
-func (s *Store) sweep(ctx context.Context) error {
 	return inOrder(ctx, s.sweepOld, s.sweepGone, s.sweepThreads)
 }
 

@@ -17,8 +17,8 @@
 // programs, and of an export. But programs that save messages one by one write
 // files of this form as well, and a mailbox for each of a thousand would be of no
 // use. So where a folder has at least looseFiles of them, each with one message
-// and none that is empty or has Thunderbird's index beside it, they are the
-// folder's messages, as EML files are.
+// and none that is empty, of an export or beside an index of Thunderbird's, they
+// are the folder's messages, as EML files are.
 //
 // Export writes what import reads back: a mailbox as mboxrd, as Maildir++ or
 // as EML files with their dates.

@@ -109,7 +109,7 @@ func (e *exporter) each(ctx context.Context, m store.Mailbox, fn func(store.Entr
 			err = fn(entry, body)
 			err = errors.Join(err, body.Close())
 		}
-		if errors.Is(err, store.ErrDamaged) {
+		if unreadable(err) {
 			e.res.Failed++
 			if len(e.res.Broken) < maxBroken {
 				e.res.Broken = append(e.res.Broken, Broken{fmt.Sprintf("%s, UID %d", m.Name, entry.UID), err})
@@ -142,6 +142,12 @@ func cut(s string, most int) string {
 		most--
 	}
 	return s[:most]
+}
+
+// unreadable tells trouble with one message from trouble with all. One that is
+// not there any more was expunged meanwhile.
+func unreadable(err error) bool {
+	return errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotFound)
 }
 
 // path makes a mailbox's name a path below dir that no other mailbox has and
@@ -192,10 +198,16 @@ func (e *exporter) mbox(ctx context.Context, m store.Mailbox) error {
 	return errors.Join(err, f.Close())
 }
 
+// exportFrom and exportStatus begin the first two lines of each message in an mbox.
+const (
+	exportFrom   = "From MAILER-DAEMON "
+	exportStatus = "Status: "
+)
+
 // writeMboxrd writes a message as mboxrd has it: lines that begin with any
 // number of ">" and "From " get one more, so that reading restores them.
 func writeMboxrd(w *bufio.Writer, entry store.Entry, body io.Reader) error {
-	fmt.Fprintf(w, "From MAILER-DAEMON %s\n", entry.InternalDate.UTC().Format("Mon Jan _2 15:04:05 2006"))
+	fmt.Fprintf(w, exportFrom+"%s\n", entry.InternalDate.UTC().Format("Mon Jan _2 15:04:05 2006"))
 	status, more := "O", ""
 	for _, s := range []struct {
 		bit    store.SystemFlags
@@ -206,7 +218,7 @@ func writeMboxrd(w *bufio.Writer, entry store.Entry, body io.Reader) error {
 			*s.into = s.letter + *s.into
 		}
 	}
-	fmt.Fprintf(w, "Status: %s\n", status)
+	fmt.Fprintf(w, exportStatus+"%s\n", status)
 	if more != "" {
 		fmt.Fprintf(w, "X-Status: %s\n", more)
 	}

@@ -84,7 +84,8 @@ func areLoose(files []string) bool {
 	return n >= looseFiles && !slices.ContainsFunc(files, func(f string) bool { return isMbox(f) && !holdsOne(f) })
 }
 
-// holdsOne tells whether an mbox has one message.
+// holdsOne tells whether an mbox has one message, and is none that an export
+// wrote: those are mailboxes, whatever is in them.
 func holdsOne(file string) bool {
 	f, err := os.Open(file)
 	if err != nil {
@@ -92,6 +93,11 @@ func holdsOne(file string) bool {
 	}
 	defer f.Close()
 	m := &mboxReader{r: bufio.NewReaderSize(f, 64<<10)}
+	start, _ := m.r.Peek(512)
+	first, next, _ := bytes.Cut(start, []byte("\n"))
+	if bytes.HasPrefix(first, []byte(exportFrom)) && bytes.HasPrefix(next, []byte(exportStatus)) {
+		return false
+	}
 	if _, err := m.next(); err != nil {
 		return false
 	}

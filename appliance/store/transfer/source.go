@@ -67,8 +67,10 @@ func Detect(path string) (Format, error) {
 	found := Format("")
 	err = filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
 		switch {
-		case err != nil:
+		case err != nil && p == path:
 			return err
+		case err != nil:
+			return nil // the walk tells of it
 		case d.IsDir() && isMaildir(p):
 			found = Maildir
 		case d.Type().IsRegular() && isEML(p):

@@ -10,10 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"pillarbox/appliance/store/store"
 )
@@ -141,6 +144,7 @@ func TestMboxTreeNamesFolders(t *testing.T) {
 // be mailboxes.
 func TestLooseMessages(t *testing.T) {
 	const m = "From a Mon Jan  2 15:04:05 2006\n\nx\n"
+	const exported = exportFrom + "Mon Jan  2 15:04:05 2006\n" + exportStatus + "O\n\nx\n"
 	for _, c := range []struct {
 		name string
 		file map[string]string // besides
@@ -149,6 +153,7 @@ func TestLooseMessages(t *testing.T) {
 	}{
 		{"many", nil, looseFiles, map[string]int{"": looseFiles, "Saved": looseFiles}},
 		{"few", nil, looseFiles - 1, nil},
+		{"an export's", map[string]string{"Saved/z": exported, "z": exported}, looseFiles, nil},
 		{"a mailbox among them", map[string]string{"Saved/z": m + "\n" + m, "z": m + "\n" + m}, looseFiles, nil},
 		{"an empty mailbox among them", map[string]string{"Saved/z.mbox": "", "z.mbox": ""}, looseFiles, nil},
 		{"Thunderbird's", map[string]string{"Saved/01.msf": "index", "01.msf": "index"}, looseFiles, nil},
@@ -211,6 +216,40 @@ func TestMixedFormatsAreTold(t *testing.T) {
 		}
 		if len(msgs) != c.n || !reflect.DeepEqual(broken, want) {
 			t.Errorf("%d messages, broken %q, want %d and %q", len(msgs), broken, c.n, want)
+		}
+	}
+}
+
+// A folder that may not be read is named, and the rest comes.
+func TestUnreadableFolder(t *testing.T) {
+	for _, files := range []map[string]string{
+		{"A/box": "From a Mon Jan  2 15:04:05 2006\n\nx\n", "Z": "From a Mon Jan  2 15:04:05 2006\n\nx\n"},
+		{"A/1.eml": "Subject: 1\n\nx\n", "Z.eml": "Subject: 2\n\nx\n"},
+		{"A/1": "", ".Z/cur/1": "Subject: 1\n\nx\n", ".Z/new/2": "Subject: 2\n\nx\n"},
+	} {
+		dir := t.TempDir()
+		for name, content := range files {
+			write(t, filepath.Join(dir, name), content)
+		}
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(filepath.Join(dir, "A"), 0)); err != nil {
+			t.Fatal(err)
+		}
+		msgs, broken := func() ([]got, []string) {
+			if os.Geteuid() == 0 { // who may read everything
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				if err := unix.Setfsuid(65534); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = unix.Setfsuid(0) }()
+			}
+			return walkAll(t, dir)
+		}()
+		if err := os.Chmod(filepath.Join(dir, "A"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if len(msgs) == 0 || len(broken) != 1 || !strings.Contains(broken[0], "permission denied") {
+			t.Errorf("%d messages, broken %q", len(msgs), broken)
 		}
 	}
 }

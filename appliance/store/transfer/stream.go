@@ -285,7 +285,7 @@ func SendMailboxes(ctx context.Context, w io.Writer, st Reader, id store.Account
 				h := head{System: e.Flags.System, Keywords: e.Flags.Keywords, Date: e.InternalDate, UID: e.UID, Size: e.Size}
 				err = errors.Join(s.message(h, body), body.Close())
 			}
-			if errors.Is(err, store.ErrDamaged) {
+			if unreadable(err) {
 				return s.frame(frame{Broken: err.Error(), Where: fmt.Sprintf("%s, UID %d", m.Name, e.UID)})
 			}
 			return err

@@ -190,6 +190,45 @@ func TestBrokenMessagesAreTold(t *testing.T) {
 	}
 }
 
+// expunging loses the first body that is asked for, as when a message is expunged
+// while mail is taken out.
+type expunging struct {
+	*store.Store
+	lost bool
+}
+
+func (s *expunging) OpenBody(ctx context.Context, id store.BlobID) (store.Body, error) {
+	if !s.lost {
+		s.lost = true
+		return nil, store.ErrNotFound
+	}
+	return s.Store.OpenBody(ctx, id)
+}
+
+func TestExpungedMeanwhile(t *testing.T) {
+	st := storetest.New(t)
+	id, err := st.CreateAccount(t.Context(), store.Quota{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := &Import{Store: st, NewIndex: func() Indexer { return &index{} }, Account: id}
+	if _, err := im.Run(t.Context(), maildirTree(t, 9), Maildir); err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&Export{Store: &expunging{Store: st}, Account: id}).Run(t.Context(), t.TempDir(), EML)
+	if err != nil || res.Imported != 8 || res.Failed != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	var b bytes.Buffer
+	if err := SendMailboxes(t.Context(), &b, &expunging{Store: st}, id, ""); err != nil {
+		t.Fatal(err)
+	}
+	res, err = (&Export{}).Receive(t.Context(), &b, t.TempDir(), EML)
+	if err != nil || res.Imported != 8 || res.Failed != 1 {
+		t.Errorf("by a stream: %+v, %v", res, err)
+	}
+}
+
 // What one folder or message is marked with must not keep the others out.
 func TestOddNamesAndKeywords(t *testing.T) {
 	st := storetest.New(t)
