@@ -40,13 +40,17 @@ func (d *Directory) Resolve(ctx context.Context, addr string) (Resolution, error
 	defer d.mu.RUnlock()
 	x := expansion{d: d, seen: make(map[string]bool)}
 	a, err := address.Parse(addr)
-	if bare := (address.Address{Local: addr}); err != nil && bare.IsBarePostmaster() {
-		// RFC 5321 section 4.5.1: <Postmaster> without a domain, in any case
+	if err != nil {
+		a = address.Address{Local: addr} // <Postmaster> without a domain, or nobody's
+	}
+	if _, hosted := d.domains[a.Domain]; !hosted {
+		// RFC 5321 section 4.5.1: the server itself has a postmaster, too. By its
+		// name it is known to other servers, and to who got a report from it.
+		if local := (address.Address{Local: a.Local}); !local.IsBarePostmaster() || a.Domain != "" && a.Domain != d.settings.Hostname {
+			return Resolution{}, nil
+		}
 		known := x.addPostmasters(0)
 		return Resolution{Hosted: true, Known: known, Mailboxes: x.mailboxes}, nil
-	}
-	if _, hosted := d.domains[a.Domain]; err != nil || !hosted {
-		return Resolution{}, nil // what is no address is nobody's
 	}
 	r := Resolution{Hosted: true}
 	r.Known = x.add(a, 0)
