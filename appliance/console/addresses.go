@@ -118,8 +118,7 @@ func (m *model) change(do func(ctx context.Context) error, done func() tea.Cmd) 
 		err := do(ctx)
 		return func() tea.Cmd {
 			if err != nil {
-				_, why := refusedField(err)
-				m.notice = m.c.T("That did not work: %s", m.c.Report(why))
+				m.failed(err)
 				return nil
 			}
 			return done()

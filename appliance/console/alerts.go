@@ -29,7 +29,7 @@ func (m *model) alerts() *list {
 					err := m.changeHealth(ctx, change)
 					return func() tea.Cmd {
 						if err != nil {
-							m.notice = T("That did not work: %s", err)
+							m.failed(err)
 						}
 						return m.reloadTop()
 					}
@@ -155,7 +155,7 @@ func (m *model) testAlerts() tea.Cmd {
 			}
 			switch {
 			case err != nil:
-				t.lines = []string{T("That did not work: %s", err)}
+				t.lines = []string{T("That did not work: %s", m.c.why(err))}
 			case len(told) == 0:
 				t.lines = []string{T("Nobody is told of anything.")}
 			}

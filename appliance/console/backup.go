@@ -35,7 +35,7 @@ func (m *model) makeBackup() tea.Cmd {
 		f, err := m.box.BackupToStick(ctx)
 		return func() tea.Cmd {
 			if err != nil {
-				t.lines = wrap(T("That did not work: %s", m.stickTrouble(err)), m.width-4)
+				t.lines = wrap(T("That did not work: %s", m.c.why(m.stickTrouble(err))), m.width-4)
 				return nil
 			}
 			t.lines = wrap(T("%s (%s) is on the stick; pull it out.", f.Name, octets(f.Size)), m.width-4)

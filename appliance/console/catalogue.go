@@ -88,3 +88,9 @@ func (c *Catalogue) Refusal(text string) string {
 	}
 	return c.Report(c.T(text))
 }
+
+// why is what an error says to a person.
+func (c *Catalogue) why(err error) string {
+	_, message := refusedField(err)
+	return c.Report(c.T(message))
+}

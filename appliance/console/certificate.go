@@ -105,7 +105,7 @@ func (m *model) ownCertificate() tea.Cmd {
 		return func() tea.Cmd {
 			m.notice = m.c.T("The box's own authority signs the certificate.")
 			if err != nil {
-				m.notice = m.c.T("That did not work: %s", err)
+				m.failed(err)
 			}
 			return m.reloadTop()
 		}

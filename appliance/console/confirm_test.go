@@ -2,10 +2,14 @@ package console
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/api/wire"
 )
 
 func (f *fakeMail) ChangeUser(_ context.Context, address string, c mailapi.UserChange) (*mailapi.User, error) {
@@ -20,6 +24,9 @@ func (f *fakeMail) ChangeUser(_ context.Context, address string, c mailapi.UserC
 		case c.Disabled != nil:
 			u.Disabled = false
 			f.changed = append(f.changed, "open "+address)
+		case c.Admin != nil:
+			u.Admin = *c.Admin
+			f.changed = append(f.changed, "postmaster "+address)
 		case c.Quota != nil:
 			u.Quota = *c.Quota
 			f.changed = append(f.changed, "limit "+octets(*c.Quota))
@@ -99,5 +106,45 @@ func TestStoppingFromTheMenuAsksBack(t *testing.T) {
 	d.wants("Switching off.")
 	if f.off != 1 {
 		t.Errorf("switched off %d times, want once", f.off)
+	}
+}
+
+// The mailbox that gets the postmaster's mail can be removed once another does, and
+// the person is told so.
+func TestAnotherMailboxForThePostmaster(t *testing.T) {
+	d, mail, _ := menuDrive(t)
+	mail.users = append(mail.users, mailapi.User{Address: "bob@example.org"})
+	mail.users[0].Admin = true
+	d.unlock()
+	d.choose("Mailboxes and passwords")
+	d.choose("ann@example.org")
+	d.wants("Mail to the postmaster arrives here.")
+	d.choose("Remove it with all its mail")
+	d.keys("ann@example.org", "enter", "enter")
+	d.wants("somebody has to receive mail for postmaster: let", "another mailbox get it first")
+	mail.done(t)
+	d.keys("esc", "esc")
+	d.choose("bob@example.org")
+	d.choose("Let it get the postmaster's mail too")
+	d.wants("Mail to the postmaster arrives at bob@example.org too.")
+	d.choose("ann@example.org")
+	d.choose("Remove it with all its mail")
+	d.keys("ann@example.org", "enter", "enter")
+	mail.done(t, "postmaster bob@example.org", "remove ann@example.org")
+}
+
+// What a daemon says of a failure is said in the person's language too.
+func TestFailuresAreTranslated(t *testing.T) {
+	d, _, _ := menuDrive(t)
+	d.m.speak("de")
+	for said, want := range map[error]string{
+		wire.Conflict("ann@example.org is a person already"):                              "ann@example.org ist schon ein Postfach",
+		fmt.Errorf("%w (%w)", wire.Unavailable("no answer from /run/maild.sock"), io.EOF): "keine Antwort von /run/maild.sock",
+		errors.New("something new"):                                                       "something new",
+	} {
+		d.m.failed(said)
+		if d.m.notice != "Das hat nicht funktioniert: "+want {
+			t.Errorf("%q is told as %q", said, d.m.notice)
+		}
 	}
 }

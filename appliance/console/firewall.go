@@ -26,7 +26,7 @@ func (m *model) openFirewall() tea.Cmd {
 		}
 		return func() tea.Cmd {
 			if err != nil {
-				m.notice = m.c.T("That did not work: %s", err)
+				m.failed(err)
 				return nil
 			}
 			m.openForm(m.firewall(*s, f))

@@ -62,7 +62,7 @@ func (m *model) healthState(st healthapi.State) *list {
 				err := m.health.SetKnown(ctx, healthapi.Known{ID: st.ID, Known: !st.Known})
 				return func() tea.Cmd {
 					if err != nil {
-						m.notice = T("That did not work: %s", err)
+						m.failed(err)
 						return nil
 					}
 					return m.back("")()

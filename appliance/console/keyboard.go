@@ -49,7 +49,7 @@ func (m *model) typeOn(layout string) {
 	}
 	m.keyboard = layout // a layout that cannot be loaded is not tried again and again
 	if err := m.loadKeyboard(layout); err != nil {
-		m.notice = m.c.T("That did not work: %s", err)
+		m.failed(err)
 	}
 }
 
@@ -61,7 +61,7 @@ func (m *model) keyboards() *list {
 				err := m.backend.Type(ctx, k.Code)
 				return func() tea.Cmd {
 					if err != nil {
-						m.notice = m.c.T("That did not work: %s", err)
+						m.failed(err)
 						return nil
 					}
 					m.typeOn(k.Code)

@@ -109,7 +109,7 @@ func (m *model) power() *list {
 					return func() tea.Cmd {
 						m.stack, m.notice = nil, done
 						if err != nil {
-							m.notice = T("That did not work: %s", err)
+							m.failed(err)
 						}
 						return nil
 					}
@@ -144,7 +144,7 @@ func (m *model) languages() *list {
 					m.stack = nil
 					m.speak(l.Code)
 					if err != nil {
-						m.notice = m.c.T("That did not work: %s", err)
+						m.failed(err)
 					}
 					return nil
 				}

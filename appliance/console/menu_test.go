@@ -47,6 +47,9 @@ func (f *fakeMail) AddUser(_ context.Context, u mailapi.NewUser) (*mailapi.User,
 	return &f.users[len(f.users)-1], nil
 }
 func (f *fakeMail) RemoveUser(_ context.Context, address string) error {
+	if f.users[0].Admin && !slices.ContainsFunc(f.users[1:], func(u mailapi.User) bool { return u.Admin }) {
+		return wire.Conflict("somebody has to receive mail for postmaster: let another mailbox get it first")
+	}
 	f.changed = append(f.changed, "remove "+address)
 	f.users = f.users[1:]
 	return nil

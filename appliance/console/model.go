@@ -106,6 +106,9 @@ type (
 	}
 )
 
+// failed says below the page that something did not work.
+func (m *model) failed(err error) { m.notice = m.c.T("That did not work: %s", m.c.why(err)) }
+
 // here is the time as a clock on the wall shows it.
 func (m *model) here() time.Time { return m.now().In(m.zone) }
 
@@ -174,7 +177,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case actionDone:
 		m.notice = msg.notice
 		if msg.err != nil {
-			m.notice = m.c.T("That did not work: %s", msg.err)
+			m.failed(msg.err)
 		}
 		return m, nil
 	}

@@ -97,7 +97,7 @@ func (n *netTest) lines(t theme, c *Catalogue, width int) []string {
 	}
 	what := advice[n.failed()]
 	if n.err != nil {
-		what = T("That did not work: %s", n.err)
+		what = T("That did not work: %s", c.why(n.err))
 	}
 	if what != "" {
 		lines = append(lines, "")

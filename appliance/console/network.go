@@ -28,7 +28,7 @@ func (m *model) openSettings(of func(boxapi.Settings) *form) tea.Cmd {
 		s, err := m.box.Settings(ctx)
 		return func() tea.Cmd {
 			if err != nil {
-				m.notice = m.c.T("That did not work: %s", err)
+				m.failed(err)
 				return nil
 			}
 			m.openForm(of(*s))
@@ -143,7 +143,7 @@ func (m *model) keepNetwork() *list {
 						m.pop(1)
 						m.notice = T("The network is as you said from now on.")
 						if err != nil {
-							m.notice = T("That did not work: %s", err)
+							m.failed(err)
 						}
 						return nil
 					}

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -52,7 +53,10 @@ func (m *model) mailbox(u mailapi.User) *list {
 	if len(u.Aliases) > 0 {
 		intro += "\n" + T("Also reached as %s", strings.Join(u.Aliases, ", "))
 	}
-	return &list{title: u.Address, intro: intro, items: []item{
+	if u.Admin {
+		intro += "\n" + T("Mail to the postmaster arrives here.")
+	}
+	l := &list{title: u.Address, intro: intro, items: []item{
 		{T("New password"), "", func() tea.Cmd {
 			word, again := m.newPassword(T("New password"), func() string { return u.Address })
 			m.openForm(&form{
@@ -70,6 +74,20 @@ func (m *model) mailbox(u mailapi.User) *list {
 		{T("Storage limit"), m.limit(u.Quota), func() tea.Cmd { m.openQuota(u); return nil }},
 		{T("Remove it with all its mail"), "", func() tea.Cmd { m.openRemove(u); return nil }},
 	}}
+	if !u.Admin {
+		l.items = slices.Insert(l.items, len(l.items)-1, item{T("Let it get the postmaster's mail too"), "", func() tea.Cmd { return m.makePostmaster(u) }})
+	}
+	return l
+}
+
+// makePostmaster lets a mailbox get what is sent to the postmaster. One has to: the
+// last that does can be removed once there is another.
+func (m *model) makePostmaster(u mailapi.User) tea.Cmd {
+	admin := true
+	return m.change(func(ctx context.Context) error {
+		_, err := m.mail.ChangeUser(ctx, u.Address, mailapi.UserChange{Admin: &admin})
+		return err
+	}, m.back(m.c.T("Mail to the postmaster arrives at %s too.", u.Address)))
 }
 
 // shutMailbox closes a mailbox or opens it again.

@@ -95,7 +95,7 @@ func (l *list) reload(m *model) tea.Cmd {
 		return func() tea.Cmd {
 			l.loaded, l.err = true, ""
 			if err != nil {
-				l.err = err.Error()
+				l.err = m.c.why(err)
 				return nil
 			}
 			l.items = items
@@ -362,7 +362,7 @@ func (t *text) reload(m *model) tea.Cmd {
 		lines, err := t.load(ctx)
 		return func() tea.Cmd {
 			if err != nil {
-				lines = []string{"! " + err.Error()}
+				lines = []string{"! " + m.c.why(err)}
 			}
 			t.lines = lines
 			return nil

@@ -23,7 +23,7 @@ func (m *model) openSending() tea.Cmd {
 		s, err := m.mail.Settings(ctx)
 		return func() tea.Cmd {
 			if err != nil {
-				m.notice = m.c.T("That did not work: %s", err)
+				m.failed(err)
 				return nil
 			}
 			m.openForm(m.sending(s))
@@ -148,7 +148,7 @@ func (m *model) openCheck() tea.Cmd {
 		report, err := m.mail.Check(ctx, mailapi.CheckRequest{}, nil)
 		return func() tea.Cmd {
 			if err != nil {
-				t.lines = []string{T("That did not work: %s", err)}
+				t.lines = []string{T("That did not work: %s", m.c.why(err))}
 				return nil
 			}
 			t.lines = []string{T("%d folders with %d messages were checked.", report.Mailboxes, report.Messages), ""}

@@ -40,7 +40,7 @@ func (m *model) openShell() tea.Cmd {
 		return then(func() tea.Cmd {
 			m.unlockedUntil = m.now().Add(unlockedFor)
 			if err != nil {
-				m.notice = m.c.T("That did not work: %s", err)
+				m.failed(err)
 			}
 			return tea.ClearScreen
 		})

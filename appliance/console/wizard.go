@@ -318,7 +318,7 @@ func (w *wizard) finished(err error) {
 			}
 		}
 	default:
-		w.phase, w.err = asking, err.Error()
+		w.phase, w.err = asking, w.c.why(err)
 	}
 }
 

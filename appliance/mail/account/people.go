@@ -249,7 +249,7 @@ func (d *Directory) putUser(ctx context.Context, r userRecord, replace func(old 
 }
 
 func needsPostmaster() error {
-	return wire.Conflict("somebody has to receive mail for postmaster: make another person administrator first")
+	return wire.Conflict("somebody has to receive mail for postmaster: let another mailbox get it first")
 }
 
 // lastAdmin reports whether p is the only administrator.
