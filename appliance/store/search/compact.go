@@ -19,13 +19,20 @@ const (
 
 // Compact merges segments where enough of about one size have come together,
 // and reports whether it did: it is to be called until it did not. alive says
-// which documents still exist; the others drop out.
+// which documents still exist; the others drop out. At first it clears away what
+// was left when a change was cut short.
 func (x *Index) Compact(ctx context.Context, alive func(ctx context.Context, ids []uint64) ([]bool, error)) (bool, error) {
 	x.change.Lock()
 	defer x.change.Unlock()
 	m, err := x.manifest(ctx)
 	if err != nil {
 		return false, err
+	}
+	if !x.tidy {
+		if err := x.tidyUp(ctx, m); err != nil {
+			return false, err
+		}
+		x.tidy = true
 	}
 	bySize := map[int][]segmentInfo{}
 	for _, s := range m.segments {
@@ -101,11 +108,13 @@ func (x *Index) merge(ctx context.Context, m manifest, from []segmentInfo, alive
 	if err := x.setManifest(ctx, m); err != nil {
 		return err
 	}
+	x.tidy = false
 	for _, s := range from {
 		if err := x.rows.Delete(ctx, rowKey(s.number, 0, 0)[:4]); err != nil {
 			return err
 		}
 	}
+	x.tidy = true
 	return nil
 }
 

@@ -30,7 +30,7 @@
 // larger ones, eight at a time; messages that are gone drop out then. Until
 // then their ids are answered too: the caller asks only for messages it has.
 //
-//	segment | 0           meta: documents, blocks, each block's first word
+//	segment | 0           meta: documents, blocks
 //	segment | 1           document ids, ascending, with a mark for incomplete ones
 //	segment | 2 | block   words, sorted, each sharing a beginning with the one before,
 //	                      with the length of its postings

@@ -17,6 +17,8 @@ type Rows interface {
 	Put(ctx context.Context, rows []Row) error
 	// Delete removes all rows whose key begins so.
 	Delete(ctx context.Context, prefix []byte) error
+	// Next answers the first key that is not less than key, nil where there is none.
+	Next(ctx context.Context, key []byte) ([]byte, error)
 }
 
 // Row is a row to be kept.
@@ -29,6 +31,7 @@ type Index struct {
 	c    *codec
 
 	change sync.Mutex   // held by Apply, Compact and Drop
+	tidy   bool         // there are no rows but those of the manifest's segments
 	mu     sync.RWMutex // guards m and loaded
 	m      manifest
 	loaded bool
@@ -123,6 +126,27 @@ func (x *Index) setManifest(ctx context.Context, m manifest) error {
 	x.m, x.loaded = m, true
 	x.mu.Unlock()
 	return nil
+}
+
+// tidyUp removes the rows of segments that the manifest does not name: those of
+// a merge or of a batch that was cut short.
+func (x *Index) tidyUp(ctx context.Context, m manifest) error {
+	for from := rowKey(0, 0, 0)[:4]; ; {
+		k, err := x.rows.Next(ctx, from)
+		if err != nil || len(k) < 4 {
+			return err
+		}
+		n := binary.BigEndian.Uint32(k)
+		if n == manifestSegment {
+			return nil
+		}
+		if !slices.ContainsFunc(m.segments, func(s segmentInfo) bool { return s.number == n }) {
+			if err := x.rows.Delete(ctx, k[:4]); err != nil {
+				return err
+			}
+		}
+		from = rowKey(n+1, 0, 0)[:4]
+	}
 }
 
 // row reads a row unpacked, nil where there is none.

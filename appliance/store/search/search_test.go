@@ -47,6 +47,17 @@ func (m *memory) Delete(_ context.Context, prefix []byte) error {
 	return nil
 }
 
+func (m *memory) Next(_ context.Context, key []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(m.rows)) {
+		if k >= string(key) {
+			return []byte(k), nil
+		}
+	}
+	return nil, nil
+}
+
 func newIndex(t testing.TB, rows Rows) *Index {
 	t.Helper()
 	x, err := Open(rows)
@@ -230,6 +241,95 @@ func TestAgainstText(t *testing.T) {
 			}
 		}
 	})
+}
+
+// stubborn is memory that fails at the nth change.
+type stubborn struct {
+	*memory
+	left int
+}
+
+var errStubborn = errors.New("no")
+
+func (m *stubborn) may() error {
+	if m.left--; m.left < 0 {
+		return errStubborn
+	}
+	return nil
+}
+
+func (m *stubborn) Put(ctx context.Context, rows []Row) error {
+	if err := m.may(); err != nil {
+		return err
+	}
+	return m.memory.Put(ctx, rows)
+}
+
+func (m *stubborn) Delete(ctx context.Context, prefix []byte) error {
+	if err := m.may(); err != nil {
+		return err
+	}
+	return m.memory.Delete(ctx, prefix)
+}
+
+// Nothing stays of a change that was cut short, wherever, once there is another.
+func TestChangesCutShortLeaveNothing(t *testing.T) {
+	ctx := t.Context()
+	all := func(_ context.Context, ids []uint64) ([]bool, error) {
+		return slices.Repeat([]bool{true}, len(ids)), nil
+	}
+	// rows fills an index so that batches are merged, with a failure after so many changes.
+	rows := func(failAt int) (m *memory, failed bool) {
+		s := &stubborn{newMemory(), failAt}
+		x := newIndex(t, s)
+		for id := uint64(1); id <= 2*mergeAt; id++ {
+			for done := false; !done; {
+				b := NewBatch()
+				b.Begin(id)
+				b.Add(Body, fmt.Sprint("word", id))
+				err := x.Apply(ctx, b, id)
+				for more := err == nil; more && err == nil; {
+					more, err = x.Compact(ctx, all)
+				}
+				if err != nil && !errors.Is(err, ErrOrder) { // the program ends, and starts again
+					if !errors.Is(err, errStubborn) {
+						t.Fatal(err)
+					}
+					failed = true
+					s.left = 1 << 30
+					x = newIndex(t, s)
+					continue
+				}
+				done = true
+			}
+		}
+		return s.memory, failed
+	}
+	for n := 0; ; n++ {
+		got, failed := rows(n)
+		if !failed {
+			break
+		}
+		x := newIndex(t, got)
+		if _, err := x.Compact(ctx, all); err != nil {
+			t.Fatal(err)
+		}
+		m, err := x.manifest(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 1 // the manifest
+		for _, s := range m.segments {
+			head, err := x.meta(ctx, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want += 2 + 2*int(head.blocks)
+		}
+		if len(got.rows) != want {
+			t.Errorf("failed at change %d: %d rows, want %d", n, len(got.rows), want)
+		}
+	}
 }
 
 func TestDamageIsReported(t *testing.T) {

@@ -204,6 +204,9 @@ func (c *committer) take(r *request) {
 }
 
 func (c *committer) takeOne(r *request) error {
+	if err := c.s.failure(); err != nil { // since it was handed over
+		return err
+	}
 	if err := c.s.roomFor(r.op); err != nil {
 		return err
 	}

@@ -107,6 +107,20 @@ func TestIndexLivesInTheStore(t *testing.T) {
 	}
 	fill(acct)
 	fill(other)
+	var keys [][]byte
+	for from := []byte(nil); ; from = append(keys[len(keys)-1], 0) {
+		k, err := s.IndexRows(acct).Next(ctx, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k == nil {
+			break
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) != 5 || keys[0][3] != 0 || keys[4][0] != 0xff { // a segment and the manifest, nothing of the other's
+		t.Errorf("keys of an index: %x", keys)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -92,6 +92,20 @@ func (o putIndexOp) apply(st *stage) (any, error) {
 	return nil, nil
 }
 
+// Next answers the first key that is not less than key, nil where there is none.
+func (x *IndexRows) Next(ctx context.Context, k []byte) (next []byte, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v := x.s.view()
+	defer v.close()
+	err = v.scan(scanOptions{prefix: x.key(nil), from: x.key(k), keysOnly: true}, func(k, _ []byte) error {
+		next = bytes.Clone(k[keyPrefixAccount:])
+		return errStop
+	})
+	return next, err
+}
+
 // Delete removes all rows whose key begins so, part by part.
 func (x *IndexRows) Delete(ctx context.Context, prefix []byte) error {
 	for {

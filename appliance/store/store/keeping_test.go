@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -141,6 +143,45 @@ func TestBodiesGoWithTheirLastReference(t *testing.T) {
 		if rows, err := s.keys([]byte{table}, 10); err != nil || len(rows) != 0 {
 			t.Errorf("table %x has %x (%v)", table, rows, err)
 		}
+	}
+}
+
+// A pause after which the store cannot be opened again costs what was handed over
+// meanwhile, and no more.
+func TestPauseThatFails(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "store")
+	var disk fakeDisk
+	disk.free.Store(50 << 30)
+	s, err := Open(ctx, dir, Options{Small: true, Statfs: disk.statfs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.keeper.stop()
+	acct := newAccount(t, s)
+	deliver(t, s, message(1, 300), Placement{Account: acct})
+	var waiting <-chan outcome
+	s.stepHook = func(name string) {
+		if name != "paused" {
+			return
+		}
+		if waiting, err = s.submitAsync(ctx, subscribeOp{acct, "x", true, s.now()}); err == nil {
+			err = os.Rename(dir, dir+".elsewhere")
+		}
+	}
+	if pause := s.pause(); pause == nil || err != nil {
+		t.Fatalf("the pause: %v (%v)", pause, err)
+	}
+	if out := <-waiting; !errors.Is(out.err, ErrReadOnly) {
+		t.Errorf("what waited: %v", out.err)
+	}
+	for what, err := range map[string]error{"write": s.Subscribe(ctx, acct, "y", true), "read": second(s.Mailboxes(ctx, acct))} {
+		if !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := s.Close(); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("close: %v", err)
 	}
 }
 

@@ -346,8 +346,11 @@ func (s *Store) Close() error {
 	s.hub.close()
 	s.dbMu.Lock()
 	defer s.dbMu.Unlock()
-	err := s.end(s.db.Close)
-	s.db = nil
+	err := s.failure()
+	if s.db != nil { // else a pause has closed it, and could not open it again
+		err = s.end(s.db.Close)
+		s.db = nil
+	}
 	s.codec.Close()
 	if err != nil {
 		return fmt.Errorf("store: close: %w", err)
