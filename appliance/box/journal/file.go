@@ -186,7 +186,8 @@ func (k *keeper) keep(l initapi.LogLine) {
 }
 
 // Persist keeps lines in files under dir as well, from now on; what the rings
-// hold is written first. An error means that no file can be written there.
+// hold is written first. An error means that no file can be written there; a disk that
+// is slow, as one that is being grown, is none.
 func (b *Book) Persist(dir string) error {
 	if err := os.MkdirAll(dir, folderMode); err != nil {
 		return fmt.Errorf("keep logs: %w", err)
@@ -201,9 +202,7 @@ func (b *Book) Persist(dir string) error {
 	}
 	b.mu.Unlock()
 	go k.run()
-	if err := k.settle(); err != nil {
-		return err
-	}
+	_ = k.settle() // how long that took is nobody's fault
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.fault
