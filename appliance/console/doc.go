@@ -12,6 +12,8 @@
 //   - Nothing is written before the summary is confirmed, so that a power cut
 //     during the questions leaves a box that asks them again.
 //   - Answers survive going back, and an answer that is refused.
+//   - What loses mail or cuts people off asks back and says what it is; Enter alone
+//     is no yes.
 //   - A daemon that does not answer is a line on the page, never a dead console.
 //
 // All text goes through a catalogue (see [Catalogue]): the English sentence

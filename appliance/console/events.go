@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -9,11 +10,15 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/initapi"
+	"pillarbox/appliance/api/wire"
 )
 
 const (
 	// keptEvents is how many events there are to read.
 	keptEvents = 200
+
+	// readEvents bounds the reading of some megabytes of logs.
+	readEvents = 3 * time.Second
 
 	// sameEvent is how far the log's time of an event is from the event's own at most.
 	sameEvent = 5 * time.Second
@@ -29,12 +34,15 @@ type pastEvents struct {
 }
 
 // add gives the events with those of the past, newest first. The logs are read
-// when they may hold something new, at maild's start.
+// when they may hold something new, at maild's start. A disk that cannot be read is
+// not asked at each look: the page has to go on just then.
 func (p *pastEvents) add(ctx context.Context, init initapi.Service, started time.Time, events []Event) []Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.read || !started.Equal(p.started) {
-		if list, err := storedEvents(ctx, init); err == nil {
+		list, err := storedEvents(ctx, init)
+		var we *wire.Error
+		if !errors.As(err, &we) || we.Code != wire.CodeNotFound { // else the disk may still come
 			p.read, p.started, p.list = true, started, list
 		}
 	}
@@ -51,6 +59,8 @@ func (p *pastEvents) add(ctx context.Context, init initapi.Service, started time
 // storedEvents reads the events out of the logs on the disk. There is no log of a
 // service that never ran, and none at all while the disk is missing.
 func storedEvents(ctx context.Context, init initapi.Service) (list []Event, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readEvents)
+	defer cancel()
 	for _, service := range []string{"init", "maild"} {
 		q := initapi.LogQuery{Service: service, Contains: " event=", Lines: keptEvents, Stored: true}
 		streamErr := init.StreamLog(ctx, q, func(i initapi.LogItem) error {

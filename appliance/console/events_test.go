@@ -171,7 +171,7 @@ func TestEventsWithoutALog(t *testing.T) {
 		t.Errorf("%+v, %+v", got, &p)
 	}
 	p = pastEvents{}
-	if got := p.add(t.Context(), failsInit{}, time.Time{}, []Event{{Text: "x"}}); len(got) != 1 || p.read {
+	if got := p.add(t.Context(), failsInit{}, time.Time{}, []Event{{Text: "x"}}); len(got) != 1 || !p.read {
 		t.Errorf("%+v, %+v", got, &p)
 	}
 }
@@ -179,5 +179,5 @@ func TestEventsWithoutALog(t *testing.T) {
 type failsInit struct{ initapi.Service }
 
 func (failsInit) StreamLog(context.Context, initapi.LogQuery, func(initapi.LogItem) error) error {
-	return errors.New("init does not answer")
+	return errors.New("input/output error")
 }
