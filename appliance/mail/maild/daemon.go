@@ -40,8 +40,8 @@ import (
 
 const (
 	// goodbye is how long clients get at a shutdown, and grace what mail on its
-	// way out gets after that: a dead host takes all of it. With two seconds for
-	// the store's closing both stay within the nine that init allows.
+	// way out gets at the same time: a dead host takes all of it. Both leave the
+	// store time to close within what init allows.
 	goodbye = 4 * time.Second
 	grace   = 3 * time.Second
 
@@ -286,13 +286,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 			stop(fmt.Errorf("queue: %w", err))
 		}
 	})
-	work.Go(func() { d.certs.Run(queueCtx) })
+	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	work.Go(func() { d.certs.Run(workCtx) })
 	work.Go(func() {
-		if err := d.index.Run(queueCtx); err != nil {
+		if err := d.index.Run(workCtx); err != nil {
 			stop(fmt.Errorf("index: %w", err))
 		}
 	})
-	work.Go(func() { d.follow(queueCtx) })
+	work.Go(func() { d.follow(workCtx) })
 
 	err = d.listen()
 	if err == nil {
@@ -311,10 +313,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 			err = cause
 		}
 		d.serving.Store(false)
+		stopQueue() // what is accepted from here on leaves after the next start
 		d.sayGoodbye()
 		ports.Wait()
 	}
 	stopQueue()
+	stopWork()
 	work.Wait()
 	stopAPI()
 	apiDone.Wait()
