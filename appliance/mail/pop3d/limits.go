@@ -28,7 +28,8 @@ const (
 	// waits of guard.Logins, and maxFailures ends the connection.
 	failureDelay = 2 * time.Second
 	maxFailures  = 3
-	// softErrors and hardErrors are the commands a client may get wrong:
+	// softErrors and hardErrors are the commands a client may get wrong, after
+	// the login in a row, since some ask for messages that they have deleted:
 	// beyond the first each answer is held back for errorDelay, after the
 	// second the client is disconnected.
 	softErrors = 10

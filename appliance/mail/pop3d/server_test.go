@@ -158,6 +158,21 @@ func TestTooManySessions(t *testing.T) {
 	c.do(t, "PASS x", "-ERR [IN-USE]")
 }
 
+// TestErrorsInARow: a client that now and then asks for what it has deleted is
+// no prober, and keeps its session with all it has marked.
+func TestErrorsInARow(t *testing.T) {
+	b := newBox(t)
+	b.deliver(t, "Subject: x\r\n\r\n")
+	c := b.login(t)
+	c.do(t, "DELE 1", "+OK")
+	for range 2 * hardErrors {
+		c.do(t, "LIST 1", "-ERR")
+		c.do(t, "NOOP", "+OK")
+	}
+	c.do(t, "QUIT", "+OK")
+	b.login(t).do(t, "STAT", "+OK 0 0")
+}
+
 // faulty is a store of which one method panics.
 type faulty struct{ Store }
 

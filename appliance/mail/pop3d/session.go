@@ -143,7 +143,12 @@ func (s *session) next() error {
 	case c.needsArgs && arg == "":
 		return s.wrong(verb + " needs an argument")
 	}
-	return c.run(s, arg)
+	before := s.errors
+	err = c.run(s, arg)
+	if s.drop != nil && s.errors == before {
+		s.errors = 0 // after the login they count in a row
+	}
+	return err
 }
 
 // ok answers +OK.

@@ -85,7 +85,7 @@ func (a *Append) Commit(ctx context.Context) ([]store.UID, error) {
 		})
 		if err != nil {
 			if len(uids) > 0 {
-				if _, _, undo := a.user.Store.Expunge(ctx, a.box.ID, uids, false); undo != nil {
+				if _, _, undo := a.user.Store.Expunge(context.WithoutCancel(ctx), a.box.ID, uids, false); undo != nil {
 					return nil, undo
 				}
 			}
