@@ -234,8 +234,13 @@ func writeMboxrd(w *bufio.Writer, entry store.Entry, body io.Reader) error {
 				w.WriteByte('>')
 			}
 			start = line[len(line)-1] == '\n'
-			if start && len(line) > 1 && line[len(line)-2] == '\r' {
-				line = append(line[:len(line)-2], '\n')
+			if text, ok := bytes.CutSuffix(line, []byte("\r\n")); ok {
+				if len(text) > 0 {
+					last = text[len(text)-1]
+				}
+				if last != '\r' { // else a CR by itself would be taken for a part of the line's end
+					line = append(text, '\n')
+				}
 			}
 			w.Write(line)
 			last = line[len(line)-1]

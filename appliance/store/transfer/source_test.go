@@ -350,7 +350,8 @@ func TestUTF7RoundTrip(t *testing.T) {
 }
 
 func TestMboxrdRoundTrip(t *testing.T) {
-	const msg = "Subject: s\r\n\r\nFrom me\r\n>From you\r\n\r\nFrom a Mon Jan  2 15:04:05 2006\r\nend\r\n"
+	msg := "Subject: s\r\n\r\nFrom me\r\n>From you\r\n\r\nFrom a Mon Jan  2 15:04:05 2006\r\nodd\r\r\n\r\r\n\r\n" +
+		strings.Repeat("w", 64<<10-1) + "\r\r\nend\r\n"
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)
 	entry := store.Entry{InternalDate: time.Date(2021, 5, 6, 7, 8, 9, 0, time.UTC), Flags: store.Flags{System: store.Seen | store.Flagged, Keywords: []string{"k1", "k2"}}}
