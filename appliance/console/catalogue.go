@@ -89,8 +89,11 @@ func (c *Catalogue) Refusal(text string) string {
 	return c.Report(c.T(text))
 }
 
-// why is what an error says to a person.
+// why is what an error says to a person, who knows services and no sockets.
 func (c *Catalogue) why(err error) string {
 	_, message := refusedField(err)
+	if socket, ok := strings.CutPrefix(message, "no answer from "); ok {
+		return c.T("The service %s does not answer; try again in a minute.", strings.TrimSuffix(path.Base(socket), ".sock"))
+	}
 	return c.Report(c.T(message))
 }

@@ -139,7 +139,7 @@ func TestFailuresAreTranslated(t *testing.T) {
 	d.m.speak("de")
 	for said, want := range map[error]string{
 		wire.Conflict("ann@example.org is a person already"):                              "ann@example.org ist schon ein Postfach",
-		fmt.Errorf("%w (%w)", wire.Unavailable("no answer from /run/maild.sock"), io.EOF): "keine Antwort von /run/maild.sock",
+		fmt.Errorf("%w (%w)", wire.Unavailable("no answer from /run/maild.sock"), io.EOF): "Der Dienst maild antwortet nicht; versuchen Sie es in einer Minute wieder.",
 		errors.New("something new"):                                                       "something new",
 	} {
 		d.m.failed(said)

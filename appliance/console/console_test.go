@@ -334,6 +334,16 @@ func TestStatus(t *testing.T) {
 	d2.expect("status-starting")
 }
 
+// A mail service that is down is no box without mailboxes.
+func TestStatusWithoutTheMailService(t *testing.T) {
+	f := &fake{state: State{Version: "0.1", Hostname: "mail.example.org", AskAgain: true, Silent: []string{"maild"}, MailError: "no answer from /run/maild.sock"}}
+	d := newDrive(t, f)
+	d.expect("status-no-mail")
+	f.state.MailError = "" // it has not served since the start
+	d.run(d.m.readState)
+	d.wants("The box is getting ready.", "not known now")
+}
+
 func TestPowerNeedsASecondKey(t *testing.T) {
 	f := &fake{state: State{SetUp: true, Serving: true}}
 	d := newDrive(t, f)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,10 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	case s.Serving && s.SetUp:
 		answer, bar = T("ALL WELL"), t.goodBar
 		add("    " + T("Mail is served."))
+	case s.MailError != "":
+		for _, l := range wrap(T("The mail service does not answer. It is started again by itself; if it stays so for minutes, restart the box."), width-8) {
+			add("    " + l)
+		}
 	default:
 		add("    " + T("The box is getting ready."))
 	}
@@ -51,12 +56,15 @@ func statusView(t theme, c *Catalogue, s State, now time.Time, width, height int
 	if len(s.Links) == 0 {
 		label(T("Network"), T("no network card found"))
 	}
-	m := s.Mail
-	label(T("Mail"), strings.Join([]string{
-		c.Plural(m.Mailboxes, "%d mailbox", "%d mailboxes"),
-		c.Plural(m.Messages, "%d message", "%d messages"),
-		T("%d waiting to go out", m.Queued),
-	}, ", "))
+	if m := s.Mail; slices.Contains(s.Silent, "maild") { // no figure is better than a wrong one
+		label(T("Mail"), T("not known now"))
+	} else {
+		label(T("Mail"), strings.Join([]string{
+			c.Plural(m.Mailboxes, "%d mailbox", "%d mailboxes"),
+			c.Plural(m.Messages, "%d message", "%d messages"),
+			T("%d waiting to go out", m.Queued),
+		}, ", "))
+	}
 	if s.Disk.Total > 0 {
 		text := T("%s free of %s", octets(s.Disk.Free), octets(s.Disk.Total))
 		if s.Disk.Name != "" {
