@@ -42,3 +42,13 @@ func (r *Recents) first(id store.MailboxID) store.UID {
 	defer r.mu.Unlock()
 	return r.next[id]
 }
+
+// begin notes the first UID not taken, where nobody did: whoever asks for it
+// again need not look for it.
+func (r *Recents) begin(id store.MailboxID, first store.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next[id] == 0 {
+		r.next[id] = first
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -73,6 +74,35 @@ func TestKeywordsThatCameAndWent(t *testing.T) {
 		if !slices.Contains(got, k) {
 			t.Errorf("%s is in use and forgotten", k)
 		}
+	}
+}
+
+// TestRecentCount: STATUS asks for it again and again, and finds out once which
+// messages are older than the server.
+func TestRecentCount(t *testing.T) {
+	u, s := setup(t, nil)
+	s.Close()
+	ctx := u.Context(t.Context())
+	count := func() uint32 {
+		t.Helper()
+		box, err := u.Mailbox(ctx, "INBOX")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := u.RecentCount(ctx, box)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	put(t, u, "Subject: old\n\n")
+	u.Recents = session.NewRecents(time.Now().Add(time.Hour)) // by its clock, all mail is older than the server
+	if n := count(); n != 0 {
+		t.Errorf("%d are recent of old mail", n)
+	}
+	put(t, u, "Subject: new\n\n")
+	if n := count(); n != 1 {
+		t.Errorf("%d are recent after one came", n)
 	}
 }
 

@@ -309,6 +309,7 @@ func (u *User) RecentCount(ctx context.Context, box store.Mailbox) (uint32, erro
 		}); err != nil && !errors.Is(err, errStop) {
 			return 0, err
 		}
+		u.Recents.begin(box.ID, first)
 	}
 	if first >= box.UIDNext {
 		return 0, nil
