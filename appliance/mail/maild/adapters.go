@@ -57,8 +57,10 @@ func logins(d *account.Directory) smtpd.Authenticate {
 			return smtpd.Person{Address: u.Address, Revoked: u.Revoked}, nil
 		case errors.Is(err, account.ErrBadCredentials):
 			return smtpd.Person{}, smtpd.ErrBadCredentials
-		case errors.Is(err, account.ErrThrottled), errors.Is(err, account.ErrBusy):
+		case errors.Is(err, account.ErrThrottled):
 			return smtpd.Person{}, smtpd.ErrThrottled
+		case errors.Is(err, account.ErrBusy):
+			return smtpd.Person{}, smtpd.ErrBusy
 		}
 		return smtpd.Person{}, err
 	}

@@ -45,6 +45,9 @@ func (s *session) login(name, password string) error {
 	case errors.Is(err, ErrThrottled):
 		log.Info("login held back", "login", name, "remote", s.conn.remote)
 		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many failed logins, try again later"}
+	case errors.Is(err, ErrBusy):
+		log.Info("login held back", "login", name, "remote", s.conn.remote, "error", err)
+		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too busy, try again"}
 	default:
 		d := delivery.AsError(err)
 		log.Error("cannot check login", "login", name, "remote", s.conn.remote, "error", err)

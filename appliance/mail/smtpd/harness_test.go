@@ -111,6 +111,8 @@ func fakeLogin(_ context.Context, login, password string, _ netip.Addr) (Person,
 	switch {
 	case login == "busy@example.org":
 		return Person{}, ErrThrottled
+	case login == "crowd@example.org":
+		return Person{}, ErrBusy
 	case login == "broken@example.org":
 		return Person{}, errors.New("read /data/store: input/output error")
 	case strings.EqualFold(login, "ann@example.org") && password == "secret":

@@ -64,7 +64,7 @@ type Pipeline interface {
 }
 
 // Authenticate checks a login. Its errors are ErrBadCredentials, ErrThrottled,
-// or a fault of the box's.
+// ErrBusy, or a fault of the box's.
 type Authenticate func(ctx context.Context, login, password string, remote netip.Addr) (Person, error)
 
 // Person is somebody who has logged in.
@@ -79,6 +79,7 @@ type Person struct {
 var (
 	ErrBadCredentials = errors.New("smtpd: wrong name or password")
 	ErrThrottled      = errors.New("smtpd: too many failed logins")
+	ErrBusy           = errors.New("smtpd: too many logins at once")
 )
 
 // Config is what a Server works with. Mode, Pipeline and Hostname are
