@@ -240,6 +240,7 @@ func TestTransfers(t *testing.T) {
 	do(2, `format "zip" is none of`, "", "export", "ann@example.org", filepath.Join(dir, "o3"), "--format", "zip")
 	do(0, "SUBJECT", "", "expunged", "ann@example.org", "--since", "48h")
 	do(2, "--since", "", "undelete", "ann@example.org")
+	do(2, "either ids or --since", "", "undelete", "ann@example.org", "5-5-5", "--since", "48h")
 	do(1, "no id", "", "undelete", "ann@example.org", "rubbish")
 	do(1, "1 are not among what can be brought back", "", "undelete", "ann@example.org", "5-5-5", "5-5-5")
 	do(0, "0 messages are back", "", "undelete", "ann@example.org", "--since", "2026-01-01")

@@ -201,8 +201,8 @@ func undelete(ctx context.Context, c *ctl, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) == 0 || len(rest) == 1 && from == "" {
-		return wrong("an address and ids, or --since, are needed")
+	if len(rest) == 0 || (len(rest) == 1) == (from == "") {
+		return wrong("an address and either ids or --since are needed")
 	}
 	u.IDs = rest[1:]
 	if from != "" {
@@ -215,6 +215,9 @@ func undelete(ctx context.Context, c *ctl, args []string) error {
 		return err
 	}
 	fmt.Fprintf(c.out, "%d messages are back\n", r.Messages)
+	if r.Stopped != "" {
+		return fmt.Errorf("ended early: %s", r.Stopped)
+	}
 	slices.Sort(u.IDs)
 	if missing := len(slices.Compact(u.IDs)) - r.Messages; len(u.IDs) > 0 && missing > 0 {
 		return fmt.Errorf("%d are not among what can be brought back, see mailctl expunged", missing)

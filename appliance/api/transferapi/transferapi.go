@@ -77,6 +77,8 @@ type Undelete struct {
 // Restored is how many came back.
 type Restored struct {
 	Messages int `json:"messages"`
+	// Stopped is why not all of them were, "" where they were: those counted are back.
+	Stopped string `json:"stopped,omitempty"`
 }
 
 // Handler serves s.

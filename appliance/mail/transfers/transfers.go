@@ -159,10 +159,14 @@ func (s *Service) Undelete(ctx context.Context, address string, u transferapi.Un
 		}
 	}
 	placed, err := s.cfg.Store.Undelete(ctx, id, ids, u.Into, u.IgnoreQuota)
-	if err != nil {
+	out := &transferapi.Restored{Messages: len(placed)}
+	switch {
+	case err != nil && len(placed) == 0:
 		return nil, refusal(err)
+	case err != nil:
+		out.Stopped = refusal(err).Error()
 	}
-	return &transferapi.Restored{Messages: len(placed)}, nil
+	return out, nil
 }
 
 // Reindex has the search index of a person's mail made anew.
