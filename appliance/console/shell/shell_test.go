@@ -104,7 +104,7 @@ func (l *line) read() {
 // shows waits until text was written, and forgets what was up to there.
 func (l *line) shows(text string) {
 	l.t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		l.mu.Lock()
 		got := l.got.String()

@@ -38,6 +38,8 @@ type Config struct {
 	Log       *slog.Logger
 	// Restart is called when the process has to start anew.
 	Restart func()
+
+	goodbye time.Duration // in place of the usual where not zero (tests)
 }
 
 // reserve keeps room on a full disk for the store to open.

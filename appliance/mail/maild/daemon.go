@@ -1,6 +1,7 @@
 package maild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -327,7 +328,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // sayGoodbye ends the sessions of all servers at once.
 func (d *Daemon) sayGoodbye() {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(d.cfg.goodbye, goodbye))
 	defer cancel()
 	var all sync.WaitGroup
 	for _, s := range d.servers {
