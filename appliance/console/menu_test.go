@@ -24,6 +24,7 @@ type fakeMail struct {
 	aliases  []mailapi.Alias
 	groups   []mailapi.Group
 	queue    []mailapi.QueueEntry
+	settings mailapi.Settings
 	changed  []string
 	// certificate, where set, changes the one of the box's own authority.
 	certificate func(*mailapi.Certificate)
@@ -62,7 +63,7 @@ func (f *fakeMail) Domains(context.Context) ([]mailapi.Domain, error) {
 	return []mailapi.Domain{{Name: "example.org"}, {Name: "example.net"}}, nil
 }
 func (f *fakeMail) Settings(context.Context) (*mailapi.Settings, error) {
-	return &mailapi.Settings{SmartHost: "smtp.example.net:587"}, nil
+	return &f.settings, nil
 }
 func (f *fakeMail) Queue(context.Context) ([]mailapi.QueueEntry, error) { return f.queue, nil }
 
@@ -120,7 +121,7 @@ func (f *fakeBox) SetSettings(_ context.Context, s boxapi.Settings) (*boxapi.Set
 
 func menuDrive(t *testing.T) (*drive, *fakeMail, *fakeBox) {
 	d := newDrive(t, &fake{state: State{Version: "0.1", Hostname: "mail.example.org", SetUp: true, Serving: true}})
-	mail := &fakeMail{password: "admin word", users: []mailapi.User{{Address: "ann@example.org", Name: "Ann", Messages: 3, Used: 12345}}}
+	mail := &fakeMail{password: "admin word", settings: mailapi.Settings{SmartHost: "smtp.example.net:587"}, users: []mailapi.User{{Address: "ann@example.org", Name: "Ann", Messages: 3, Used: 12345}}}
 	box := &fakeBox{}
 	d.m.mail, d.m.box, d.m.init, d.m.health = mail, box, fakeInit{}, &fakeHealth{}
 	return d, mail, box

@@ -54,9 +54,12 @@ func (m *model) sending(s *mailapi.Settings) *form {
 	return &form{
 		title: T("How mail leaves"), button: T("Change it"), fields: []*field{smart.host, smart.port, user, word},
 		submit: func(ctx context.Context) error {
-			h, u := smart.value(), user.value()
+			h, u, w := smart.value(), user.value(), word.value()
+			if direct() { // nothing is left of the smart host
+				u, w = "", ""
+			}
 			c := mailapi.SettingsChange{SmartHost: &h, SmartHostUser: &u}
-			if w := word.value(); w != "" {
+			if w != "" || u == "" {
 				c.SmartHostPassword = &w
 			}
 			_, err := m.mail.ChangeSettings(ctx, c)

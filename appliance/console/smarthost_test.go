@@ -8,7 +8,7 @@ import (
 )
 
 func (f *fakeMail) ChangeSettings(_ context.Context, c mailapi.SettingsChange) (*mailapi.Settings, error) {
-	word := ""
+	word := "as before"
 	if c.SmartHostPassword != nil {
 		word = *c.SmartHostPassword
 	}
@@ -66,8 +66,13 @@ func TestSendingOnTheConsole(t *testing.T) {
 	d.wants("Please fill this in.")
 	d.keys("word", "enter", "enter")
 	d.wants("Mail leaves as you said from now on.")
+	// Who goes back to sending directly leaves nothing behind that maild refuses.
+	mail.settings = mailapi.Settings{SmartHost: "smtp.example.net:465", SmartHostUser: "ann", SmartHostPasswordSet: true}
+	d.choose("How mail leaves")
+	d.wants("465 (TLS from the start)")
+	d.keys("enter", "enter", "e", "enter", "enter", "enter")
 	d.choose("How mail leaves")
 	d.press(len("smtp.example.net"), "backspace")
 	d.keys("enter", "enter")
-	mail.done(t, "smart host smtp.example.net:465 ann word", "smart host   ")
+	mail.done(t, "smart host smtp.example.net:465 ann word", "smart host smtp.example.net:465 anne as before", "smart host   ")
 }
