@@ -55,8 +55,10 @@ func (c *conn) writeUpdate(up session.Update) {
 	if c.notify != nil && c.notify.selected && c.notify.events&session.FlagChange == 0 {
 		return
 	}
+	// NOTIFY demands the UID (RFC 5465 section 5.1).
+	uid := c.notify != nil && c.notify.selected
 	for i := range up.Flags {
-		c.writeFlags(&up.Flags[i], false)
+		c.writeFlags(&up.Flags[i], uid)
 	}
 }
 

@@ -131,15 +131,20 @@ func (n *Notifier) read(ctx context.Context) error {
 	return nil
 }
 
-// wanted is the set of events wanted of a mailbox: by the first group that is
-// about it (RFC 5465 section 6).
+// wanted is the set of events wanted of a mailbox: by all groups that are about
+// it (RFC 5465 section 6), up to one that asks for none.
 func (n *Notifier) wanted(name string) Events {
+	var all Events
 	for i := range n.groups {
-		if n.groups[i].covers(name, n.subs[name]) {
-			return n.groups[i].Events
+		switch g := &n.groups[i]; {
+		case !g.covers(name, n.subs[name]):
+		case g.Events == 0:
+			return all
+		default:
+			all |= g.Events
 		}
 	}
-	return 0
+	return all
 }
 
 // Note takes an event in.

@@ -34,6 +34,7 @@ type Selected struct {
 	gone     []store.UID                // expunged, not told yet: still in uids
 	own      map[store.UID]store.ModSeq // the session's flag changes since the last Sync
 	others   map[store.UID]bool
+	ownNew   map[store.UID]bool // messages the session made since the last Sync
 	dirty    bool
 	watcher  *store.Watcher
 	saved    Spans
@@ -182,6 +183,14 @@ func (s *Selected) Note(e store.Event) bool {
 		s.dirty = true
 	case e.Kind == store.EventMailbox && e.Source == s.user.actor:
 		return false
+	case e.Kind == store.EventNew && e.Source == s.user.actor:
+		if s.ownNew == nil {
+			s.ownNew = make(map[store.UID]bool)
+		}
+		for i := range e.Entries {
+			s.ownNew[e.Entries[i].UID] = true
+		}
+		s.dirty = true
 	default:
 		s.dirty = true
 	}
@@ -213,7 +222,7 @@ type Update struct {
 	// Exists says that the number of messages grew.
 	Exists bool
 	// New are the messages that came.
-	New []store.Entry
+	New []store.Entry // messages that came, but for those the session made itself
 	// Keywords says that new keywords are in use: see Selected.Keywords.
 	Keywords bool
 	// Flags are messages whose flags changed, with their numbers.
@@ -252,7 +261,9 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 				s.uids.Append(e.UID)
 				s.uidNext = e.UID + 1
 				up.Exists = true
-				up.New = append(up.New, e)
+				if !s.ownNew[e.UID] {
+					up.New = append(up.New, e)
+				}
 			} else if s.uids.Seq(e.UID) != 0 && !s.isOwn(e) {
 				changed = append(changed, e)
 			}
@@ -276,7 +287,7 @@ func (s *Selected) Sync(ctx context.Context, expunge bool) (Update, error) {
 		s.modseq = ch.HighestModSeq
 		s.dirty, s.others = false, nil
 	}
-	s.own = nil // the view stands behind all of it
+	s.own, s.ownNew = nil, nil // the view stands behind all of it
 	if len(s.keywords) > maxKeywords {
 		box, err := s.user.Store.Mailbox(ctx, s.box.ID)
 		if err != nil {
