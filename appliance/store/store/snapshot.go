@@ -72,6 +72,9 @@ func (p *Snapshot) Bodies(ctx context.Context, since uint64, fn RowFunc) error {
 	pass := func(k []byte) error {
 		buf = buf[:0]
 		err := p.v.get(k, func(val []byte) error {
+			if len(val) == 0 {
+				return errRecord
+			}
 			buf = append(buf, val...)
 			return nil
 		})
@@ -161,6 +164,9 @@ func (p *Snapshot) rows(ctx context.Context, prefix []byte, since uint64, keysOn
 					continue
 				}
 				err := itemValue(item, func(val []byte) error {
+					if len(val) == 0 {
+						return errRecord // Badger's answer where it cannot read
+					}
 					page = append(page, val...)
 					return nil
 				})

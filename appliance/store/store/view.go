@@ -78,14 +78,38 @@ func (v *view) get(k []byte, fn func(val []byte) error) error {
 }
 
 func txnGet(t *badger.Txn, k []byte, fn func(val []byte) error) error {
-	it, err := t.Get(k)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return ErrNotFound
+	return getValue(t.Get, k, fn)
+}
+
+// valueTries is how often a value is looked for. While space is given back, a
+// value may be moved to another file, and the old one removed, between the
+// look-up and the reading: then the next look-up leads to the new file. Badger
+// holds back from that for iterators, and answers an empty value, no error, to
+// others; as it does for a value that is damaged. No value of the store is
+// empty, so that it shows.
+const valueTries = 3
+
+// getValue is txnGet by a way to look a key up.
+func getValue(get func(k []byte) (*badger.Item, error), k []byte, fn func(val []byte) error) error {
+	for try := 1; ; try++ {
+		it, err := get(k)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return fmt.Errorf("store: read: %w", err)
+		}
+		again := false
+		err = itemValue(it, func(val []byte) error {
+			if again = len(val) == 0 && try < valueTries; again {
+				return nil
+			}
+			return fn(val)
+		})
+		if !again {
+			return err
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("store: read: %w", err)
-	}
-	return itemValue(it, fn)
 }
 
 // itemValue calls fn with an item's value, telling fn's errors from Badger's.
