@@ -221,8 +221,8 @@ type Update struct {
 	ExpungedUIDs []store.UID
 	// Exists says that the number of messages grew.
 	Exists bool
-	// New are the messages that came.
-	New []store.Entry // messages that came, but for those the session made itself
+	// New are the messages that came, but for those the session made itself.
+	New []store.Entry
 	// Keywords says that new keywords are in use: see Selected.Keywords.
 	Keywords bool
 	// Flags are messages whose flags changed, with their numbers.
