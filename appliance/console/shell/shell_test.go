@@ -156,8 +156,8 @@ func TestCommandsHaveACookedTerminal(t *testing.T) {
 	l.shows(" onlcr ")
 	l.shows("isig icanon iexten echo ")
 	l.shows("asked\r\n$ ")
-	l.types("cat\r")
-	l.shows("cat\r\n")
+	l.types("echo begun; cat\r")
+	l.shows("begun\r\n") // before, what is typed would be for the line's editor
 	l.types("typed to cat\r\x04")
 	l.shows("typed to cat\r\ntyped to cat\r\n$ ")
 	l.ends(func() { l.types("exit\r") })
@@ -195,6 +195,7 @@ func TestCtrlC(t *testing.T) {
 func TestLinesBelongTogether(t *testing.T) {
 	l := open(t)
 	l.types("cd /proc/self; word=kept\r")
+	l.shows("$ ")
 	l.types("pwd; echo $word\r")
 	l.shows("/proc/self\r\nkept\r\n$ ")
 	l.types("for i in 1 2; do\r")
