@@ -213,7 +213,7 @@ func (n *Notifier) compare(known map[store.MailboxID]store.Mailbox, subs map[str
 		out = append(out, NameChange{Name: b.Name, Old: old.Name, Subscribed: n.subs[b.Name]})
 	}
 	for id, b := range known {
-		if _, there := n.known[id]; !there && n.wanted(b.Name)&MailboxName != 0 {
+		if _, there := n.known[id]; !there && !n.exists(b.Name) && n.wanted(b.Name)&MailboxName != 0 {
 			out = append(out, NameChange{Name: b.Name, Gone: true, Subscribed: n.subs[b.Name]})
 		}
 	}
@@ -229,6 +229,39 @@ func (n *Notifier) compare(known map[store.MailboxID]store.Mailbox, subs map[str
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return before(out[i].Name, out[j].Name) })
+	return inOrder(out)
+}
+
+// inOrder puts changes so that a client which takes one after the other comes
+// to the names as they are: a name is left before another mailbox takes it.
+func inOrder(list []NameChange) []NameChange {
+	from := make(map[string]int, len(list)) // by the old name
+	for i, c := range list {
+		if c.Old != "" {
+			from[c.Old] = i
+		}
+	}
+	out := make([]NameChange, 0, len(list))
+	begun, told := make([]bool, len(list)), make(map[string]bool, len(list))
+	var add func(int)
+	add = func(i int) {
+		if begun[i] {
+			return
+		}
+		begun[i] = true
+		c := list[i]
+		if k, leaves := from[c.Name]; leaves {
+			add(k)
+		}
+		if told[c.Old] {
+			c.Old = "" // they went round: the name is another's by now
+		}
+		told[c.Name] = true
+		out = append(out, c)
+	}
+	for i := range list {
+		add(i)
+	}
 	return out
 }
 
