@@ -72,74 +72,102 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// quotedReader decodes quoted-printable.
+// maxBlanks bounds the run of blanks that is held until it is known whether a
+// line ends behind it. No encoder makes one so long.
+const maxBlanks = 1 << 10
+
+// quotedReader decodes quoted-printable, lines of any length.
 type quotedReader struct {
 	src  *bufio.Reader
-	line []byte // decoded, to be given out
-	buf  []byte
+	held []byte
+	out  []byte // of held, to be given out
 	err  error
 }
 
 func (q *quotedReader) Read(p []byte) (int, error) {
-	for len(q.line) == 0 {
+	n := 0
+	for n < len(p) {
+		if len(q.out) > 0 {
+			k := copy(p[n:], q.out)
+			q.out = q.out[k:]
+			n += k
+			continue
+		}
 		if q.err != nil {
-			return 0, q.err
+			break
 		}
-		raw, err := q.src.ReadSlice('\n')
-		if err == bufio.ErrBufferFull {
-			// A line longer than any encoder makes: taken in pieces, but not
-			// in the middle of an encoded byte.
-			if k := len(raw); raw[k-1] == '=' || raw[k-2] == '=' {
-				q.buf = append(q.buf[:0], raw...)
-				extra, _ := q.src.Peek(2)
-				q.buf = append(q.buf, extra...)
-				q.src.Discard(len(extra))
-				raw = q.buf
-			}
-		} else if err != nil {
+		c, err := q.src.ReadByte()
+		if err != nil {
 			q.err = err
+			break
 		}
-		q.line = unquote(raw)
+		switch c {
+		case '=':
+			if b, ok := q.encoded(); ok {
+				c = b
+				break
+			}
+			q.hold(c)
+			continue
+		case ' ', '\t':
+			q.hold(c)
+			continue
+		}
+		p[n] = c
+		n++
 	}
-	n := copy(p, q.line)
-	q.line = q.line[n:]
-	return n, nil
+	if n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	return 0, q.err
 }
 
-// unquote decodes a line, in place.
-func unquote(line []byte) []byte {
-	end := len(line)
-	eol := 0
-	if end > 0 && line[end-1] == '\n' {
-		eol = 1
-		if end > 1 && line[end-2] == '\r' {
-			eol = 2
-		}
+// encoded takes the two digits behind an equals sign.
+func (q *quotedReader) encoded() (b byte, ok bool) {
+	digits, err := q.src.Peek(2)
+	if err != nil {
+		return 0, false
 	}
-	text, ending := line[:end-eol], line[end-eol:]
-	if eol > 0 {
-		// Blanks at the end of a line were added on the way (RFC 2045 section 6.7).
-		for len(text) > 0 && (text[len(text)-1] == ' ' || text[len(text)-1] == '\t') {
-			text = text[:len(text)-1]
-		}
-		if len(text) > 0 && text[len(text)-1] == '=' {
-			text, ending = text[:len(text)-1], nil
-		}
+	hi, ok1 := hexDigit(digits[0])
+	lo, ok2 := hexDigit(digits[1])
+	if !ok1 || !ok2 {
+		return 0, false
 	}
-	out := line[:0]
-	for i := 0; i < len(text); i++ {
-		if text[i] == '=' && i+2 < len(text) {
-			hi, ok1 := hexDigit(text[i+1])
-			lo, ok2 := hexDigit(text[i+2])
-			if ok1 && ok2 {
-				out = append(out, hi<<4|lo)
-				i += 2
-				continue
-			}
+	_, _ = q.src.Discard(2)
+	return hi<<4 | lo, true
+}
+
+// hold takes c, a blank or an equals sign that encodes no byte, and the blanks
+// behind it. Blanks at the end of a line were added on the way (RFC 2045
+// section 6.7, rule 3), and an equals sign there joins it to the next (rule 5).
+func (q *quotedReader) hold(c byte) {
+	q.held = append(q.held[:0], c)
+	for len(q.held) < maxBlanks {
+		next, err := q.src.Peek(1)
+		if err != nil || next[0] != ' ' && next[0] != '\t' {
+			break
 		}
-		out = append(out, text[i])
+		q.held = append(q.held, next[0])
+		_, _ = q.src.Discard(1)
 	}
-	return append(out, ending...)
+	switch eol := q.lineEnd(); {
+	case eol == 0:
+		q.out = q.held
+	case c == '=':
+		_, _ = q.src.Discard(eol)
+	}
+}
+
+// lineEnd is the length of the line end that comes next, 0 where none does.
+func (q *quotedReader) lineEnd() int {
+	next, _ := q.src.Peek(2)
+	switch {
+	case len(next) > 0 && next[0] == '\n':
+		return 1
+	case len(next) > 1 && next[0] == '\r' && next[1] == '\n':
+		return 2
+	}
+	return 0
 }
 
 func hexDigit(c byte) (byte, bool) {
