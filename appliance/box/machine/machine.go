@@ -151,9 +151,7 @@ func (m *Manager) Start(ctx context.Context) {
 	_ = m.protect(m.Current().Administration)
 	m.looked = m.removable() // before they are looked at: what comes meanwhile is new
 	m.provisionFrom(ctx)
-	if err := m.apply(m.Current()); err != nil {
-		m.cfg.Log.Error("settings could not be applied", "error", err)
-	}
+	m.putInForce()
 }
 
 // Run configures the network, tells it of the box, and follows the clock until ctx
@@ -335,6 +333,15 @@ func (m *Manager) apply(s boxapi.Settings) error {
 	}
 	errs = append(errs, os.Symlink("/usr/share/zoneinfo/"+zone, link))
 	return errors.Join(errs...)
+}
+
+// putInForce applies the settings as they are now.
+func (m *Manager) putInForce() {
+	m.changes.Lock()
+	defer m.changes.Unlock()
+	if err := m.apply(m.Current()); err != nil {
+		m.cfg.Log.Error("settings could not be applied", "error", err)
+	}
 }
 
 // Timezones lists the names of the time zone database of the box.

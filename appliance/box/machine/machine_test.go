@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,6 +123,26 @@ func TestSettingsAreCheckedKeptAndApplied(t *testing.T) {
 	}
 	if link, err := os.Readlink(filepath.Join(root, "etc/localtime")); err != nil || link != "/usr/share/zoneinfo/Europe/Berlin" {
 		t.Errorf("localtime: %s, %v", link, err)
+	}
+}
+
+// What puts the settings in force beside a person who changes them, as a stick that
+// comes late does, does not put the ones before in force again.
+func TestSettingsInForceAreTheLatest(t *testing.T) {
+	m, root := newTest(t)
+	for i := range 200 {
+		name := fmt.Sprintf("mail%d.example.org", i)
+		var both sync.WaitGroup
+		both.Go(m.putInForce)
+		both.Go(func() {
+			if _, err := m.SetSettings(t.Context(), boxapi.Settings{Hostname: name}); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Wait()
+		if hosts := read(t, root, "etc/hosts"); !strings.Contains(hosts, name) {
+			t.Fatalf("set is %s, in force is\n%s", name, hosts)
+		}
 	}
 }
 

@@ -285,9 +285,7 @@ func (m *Manager) diskLater(ctx context.Context, source string, b *config.Box, d
 		refuse(err)
 		return
 	}
-	if err := m.apply(m.Current()); err != nil {
-		m.cfg.Log.Error("settings could not be applied", "error", err)
-	}
+	m.putInForce()
 	if err := m.cfg.Init.Restart(ctx, "maild"); err != nil {
 		m.cfg.Log.Error("the mail service does not read the provisioning file now", "error", err)
 	}

@@ -226,9 +226,7 @@ func (m *Manager) lateSticks(ctx context.Context, done <-chan struct{}) {
 				m.cfg.Log.Error("the mail service does not read the provisioning file now", "error", err)
 			}
 		}
-		if err := m.apply(m.Current()); err != nil {
-			m.cfg.Log.Error("settings could not be applied", "error", err)
-		}
+		m.putInForce()
 		done = m.finish(ctx)
 	}
 	<-done

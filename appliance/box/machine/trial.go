@@ -31,7 +31,11 @@ func (m *Manager) TryNetwork(_ context.Context, n boxapi.Network) error {
 		m.trial.end.Stop()
 	}
 	t := &trial{network: s.Network}
-	t.end = time.AfterFunc(m.cfg.TryFor, func() { m.endTrial(t) })
+	t.end = time.AfterFunc(m.cfg.TryFor, func() {
+		m.changes.Lock()
+		defer m.changes.Unlock()
+		m.endTrial(t)
+	})
 	m.trial = t
 	network := m.network
 	m.mu.Unlock()
@@ -42,7 +46,7 @@ func (m *Manager) TryNetwork(_ context.Context, n boxapi.Network) error {
 	return nil
 }
 
-// endTrial goes back to the network that is kept.
+// endTrial goes back to the network that is kept. changes is held.
 func (m *Manager) endTrial(t *trial) {
 	m.mu.Lock()
 	if m.trial != t {
