@@ -183,7 +183,7 @@ func seenDisks(sys string) string {
 	return "the disks seen are " + strings.Join(names, ", ")
 }
 
-// awaitDisk returns when a block device came, or after limit if that is not 0.
+// awaitDisk returns when a block device came or went, or after limit if that is not 0.
 func (s *System) awaitDisk(ctx context.Context, limit time.Duration) {
 	var expired <-chan time.Time
 	if limit > 0 {
@@ -219,8 +219,8 @@ func (s *System) mountVolumes(ctx context.Context, late bool) bool {
 	if !found.Complete() && found.ESP == nil || !late && slow(disks, loader) {
 		return false
 	}
-	for _, note := range notes {
-		s.problems.add("disks", note)
+	if len(notes) > 0 { // one text: of several each would be new at each look
+		s.problems.add("disks", strings.Join(notes, " "))
 	}
 	state, data, esp := s.volumes.get()
 	if state == nil && found.State != nil {

@@ -50,7 +50,7 @@ func (v Volumes) Complete() bool { return v.State != nil && v.Data != nil }
 // volumes is, a fixed one before a removable one. A volume that the system disk
 // lacks is taken from another disk.
 //
-// The notes are sentences about what was odd.
+// The notes are sentences about what was odd, to be read one after the other.
 func Choose(disks []Disk, loader string) (v Volumes, notes []string) {
 	type candidate struct {
 		disk   *Disk
@@ -100,23 +100,24 @@ func Choose(disks []Disk, loader string) (v Volumes, notes []string) {
 		}
 		// A disk for mail alone is one to choose, and no second system.
 		if !used && (c.booted || c.vols.State != nil) {
-			others = append(others, c.disk.Name)
+			others = append(others, c.disk.String())
 		}
 	}
 	if len(others) > 0 {
-		why := "it is the disk that was booted"
+		notes = append(notes, fmt.Sprintf("There is a Pillarbox on more than one disk: %s is used, not %s.", first.disk, strings.Join(others, " or ")))
+		const choose = "Switch the box off and disconnect the one that is not to be used."
 		switch {
 		case !first.booted:
-			why = "the loader does not say which was booted"
-		case list[1].booted: // both were written from one image, or copied
-			why = "which of them was booted cannot be told"
+			notes = append(notes, "This is a guess: the firmware does not say which was started.", choose)
+		case list[1].booted:
+			notes = append(notes, "This is a guess: they were written from one image, or copied, and which was started cannot be told.", choose)
+		default:
+			notes = append(notes, "It is the one that was started.")
 		}
-		notes = append(notes, fmt.Sprintf("%s also holds volumes of a Pillarbox and is left alone; %s is used: %s",
-			strings.Join(others, ", "), first.disk.Name, why))
 	}
 	for _, p := range []*Partition{v.State, v.Data} {
 		if p != nil && p.Volume == "" {
-			notes = append(notes, fmt.Sprintf("partition %s is named %s but holds no file system that can be read", p.Name, p.Label))
+			notes = append(notes, fmt.Sprintf("The partition %s is named %s but holds no file system that can be read.", p.Name, p.Label))
 		}
 	}
 	return v, notes

@@ -56,13 +56,15 @@ func TestChoose(t *testing.T) {
 		{"no loader variable", []Disk{box("sda", "---", false), box("sdb", "-ESD", false)}, "", "sdb2 sdb3 sdb4", ""},
 		{"nothing", []Disk{box("sda", "E--", false)}, "", "- - -", ""},
 		{"no disk", nil, "guid", "- - -", ""},
-		{"booted disk wins", []Disk{box("sda", "-ESD", false), box("sdb", "-ESD", true)}, "guid-sdb2", "sdb2 sdb3 sdb4", "sda also holds"},
-		{"fixed before removable", []Disk{box("sda", "-ESD", true), box("sdb", "-ESD", false)}, "", "sdb2 sdb3 sdb4", "does not say which"},
-		{"more volumes win", []Disk{box("sda", "-ES", false), box("sdb", "-ESD", true)}, "", "sdb2 sdb3 sdb4", "sda also holds"},
+		{"booted disk wins", []Disk{box("sda", "-ESD", false), box("sdb", "-ESD", true)}, "guid-sdb2", "sdb2 sdb3 sdb4", "There is a Pillarbox on more than one disk: a disk, 0 B (sdb) is used, not a disk, 0 B (sda).\nIt is the one that was started."},
+		{"fixed before removable", []Disk{box("sda", "-ESD", true), box("sdb", "-ESD", false)}, "", "sdb2 sdb3 sdb4", "This is a guess: the firmware does not say which was started.\nSwitch the box off"},
+		{"more volumes win", []Disk{box("sda", "-ES", false), box("sdb", "-ESD", true)}, "", "sdb2 sdb3 sdb4", "(sdb) is used, not a disk, 0 B (sda)."},
 		{"data on another disk", []Disk{box("sda", "-ES", false), box("sdb", "D", false)}, "guid-sda2", "sda2 sda3 sdb1", ""},
 		{"booted from a bare stick", []Disk{box("sda", "-ESD", false), box("sdb", "E", true)}, "guid-sdb1", "sdb1 sda3 sda4", ""},
 		{"a disk with mail alone is no second system", []Disk{box("sda", "-ESD", false), box("sdb", "D", false)}, "guid-sda2", "sda2 sda3 sda4", ""},
-		{"two of one image", []Disk{box("sda", "-ESD", true), twinOf("sda", box("sdb", "-ESD", false))}, "guid-sda2", "sdb2 sdb3 sdb4", "sda also holds volumes of a Pillarbox and is left alone; sdb is used: which of them was booted cannot be told"},
+		{"two of one image", []Disk{box("sda", "-ESD", true), twinOf("sda", box("sdb", "-ESD", false))}, "guid-sda2", "sdb2 sdb3 sdb4", "There is a Pillarbox on more than one disk: a disk, 0 B (sdb) is used, not a disk, 0 B (sda).\n" +
+			"This is a guess: they were written from one image, or copied, and which was started cannot be told.\n" +
+			"Switch the box off and disconnect the one that is not to be used."},
 		{"damaged data", []Disk{box("sda", "-ESd", false)}, "guid-sda2", "sda2 sda3 sda4", "sda4 is named PBX-DATA but holds no"},
 		{"damaged state", []Disk{box("sda", "-EsD", false)}, "", "sda2 sda3 sda4", "sda3 is named STATE but holds no"},
 	} {
