@@ -30,16 +30,16 @@ type pastEvents struct {
 	mu      sync.Mutex
 	read    bool
 	started time.Time // of maild, when they were read
-	list    []Event   // newest first
+	list    []Event
 }
 
-// add gives the events with those of the past, newest first. The logs are read
-// when they may hold something new, at maild's start. A disk that cannot be read is
-// not asked at each look: the page has to go on just then.
+// add gives the events with those of the past. The logs are read when they may hold
+// something new, at maild's start, which is zero while maild does not answer. A disk
+// that cannot be read is not asked at each look: the page has to go on just then.
 func (p *pastEvents) add(ctx context.Context, init initapi.Service, started time.Time, events []Event) []Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.read || !started.Equal(p.started) {
+	if !p.read || !started.IsZero() && !started.Equal(p.started) {
 		list, err := storedEvents(ctx, init)
 		var we *wire.Error
 		if !errors.As(err, &we) || we.Code != wire.CodeNotFound { // else the disk may still come
@@ -52,8 +52,7 @@ func (p *pastEvents) add(ctx context.Context, init initapi.Service, started time
 			all = append(all, e)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Event) int { return b.Time.Compare(a.Time) })
-	return all[:min(len(all), keptEvents)]
+	return all
 }
 
 // storedEvents reads the events out of the logs on the disk. There is no log of a

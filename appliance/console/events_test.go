@@ -129,6 +129,30 @@ func TestEventsOutliveARestart(t *testing.T) {
 	}
 }
 
+// Of maild alone they are in order too, and while it does not answer the logs are
+// not read anew.
+func TestEventsWhileADaemonIsSilent(t *testing.T) {
+	when := time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
+	mail := &startsMail{started: when, events: []mailapi.Event{{Time: when, Text: "first"}, {Time: when.Add(time.Hour), Text: "second"}}}
+	st, err := (&Sockets{Init: silentInit{}, Box: saysBox{}, Mail: mail}).State(t.Context())
+	if err != nil || len(st.Events) != 2 || st.Events[0].Text != "second" {
+		t.Errorf("%+v, %v", st.Events, err)
+	}
+	init := &remembers{stored: map[string][]string{"init": nil, "maild": nil}}
+	var p pastEvents
+	p.add(t.Context(), init, when, nil)
+	asked := init.asked
+	p.add(t.Context(), init, time.Time{}, nil)
+	p.add(t.Context(), init, when, nil)
+	if init.asked != asked {
+		t.Errorf("asked %d times more", init.asked-asked)
+	}
+}
+
+type silentInit struct{ initapi.Service }
+
+func (silentInit) Status(context.Context) (*initapi.Status, error) { return nil, errors.New("silent") }
+
 // An event is read to its end on the status page, and all are in the menu.
 func TestEventsAreWhole(t *testing.T) {
 	d, _, _ := menuDrive(t)

@@ -105,6 +105,8 @@ func (s *Sockets) State(ctx context.Context) (State, error) {
 	if initErr == nil {
 		st.Events = s.past.add(ctx, s.Init, st.Started, st.Events)
 	}
+	slices.SortStableFunc(st.Events, func(a, b Event) int { return b.Time.Compare(a.Time) })
+	st.Events = st.Events[:min(len(st.Events), keptEvents)]
 	return st, nil
 }
 
