@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -329,72 +328,6 @@ func TestArraysOfControllers(t *testing.T) {
 	}
 }
 
-func TestLostLink(t *testing.T) {
-	sys := tree(t, map[string]string{
-		"class/net/eth0/device/x": "", "class/net/eth0/carrier": "1", "class/net/eth0/statistics/rx_errors": "7",
-		"class/net/eth1/device/x": "", "class/net/eth1/carrier": "0",
-		"class/net/lo/carrier": "1",
-	})
-	c := carriers{map[string]bool{}, map[string]*errorCount{}}
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	r, f := c.read(sys, now)
-	if len(r) != 1 || r[0].Value != 7 || len(f) != 4 {
-		t.Errorf("at first: %+v, %+v", r, f)
-	}
-	for _, one := range f {
-		if one.level != healthapi.OK {
-			t.Errorf("at first: %+v", one)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(sys, "class/net/eth0/carrier"), []byte("0\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	_, f = c.read(sys, now)
-	if l := find(f, "network/eth0/link"); l.level != healthapi.Bad || !strings.Contains(l.what, "eth0") {
-		t.Errorf("with the cable out: %+v", f)
-	}
-	if l := find(f, "network/eth1/link"); l.level != healthapi.OK {
-		t.Errorf("a port that never had a link: %+v", f)
-	}
-	if err := os.RemoveAll(filepath.Join(sys, "class/net/eth0")); err != nil {
-		t.Fatal(err)
-	}
-	_, f = c.read(sys, now)
-	if l := find(f, "network/eth0/link"); l.level != healthapi.Bad || l.what != "The network card eth0 is not there any more." {
-		t.Errorf("with the card out: %+v", f)
-	}
-}
-
-func TestDamagedFrames(t *testing.T) {
-	sys := tree(t, map[string]string{"class/net/eth0/device/x": "", "class/net/eth0/carrier": "1", "class/net/eth0/statistics/rx_errors": "0", "class/net/eth0/statistics/rx_dropped": "0"})
-	c := carriers{map[string]bool{}, map[string]*errorCount{}}
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for _, step := range []struct {
-		after         time.Duration
-		errors, drops string
-		want          healthapi.Level
-	}{
-		{0, "5000", "0", healthapi.OK}, // from before healthd was started
-		{time.Minute, "5060", "99999", healthapi.OK},
-		{time.Minute, "5110", "99999", healthapi.Watch},
-		{errorsWithin, "5110", "99999", healthapi.Watch}, // it was within the last minutes
-		{errorsWithin, "5110", "99999", healthapi.OK},
-		{time.Minute, "3", "0", healthapi.OK}, // the driver was loaded again
-		{time.Minute, "104", "0", healthapi.Watch},
-	} {
-		for name, v := range map[string]string{"rx_errors": step.errors, "rx_dropped": step.drops} {
-			if err := os.WriteFile(filepath.Join(sys, "class/net/eth0/statistics", name), []byte(v+"\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		now = now.Add(step.after)
-		_, found := c.read(sys, now)
-		if f := find(found, "network/eth0/errors"); f.level != step.want || (f.what == "") != (f.level == healthapi.OK) {
-			t.Errorf("%s errors: %+v", step.errors, f)
-		}
-	}
-}
-
 // The disks test themselves one night a week, at length once a month.
 func TestSelfTests(t *testing.T) {
 	var asked []string
@@ -425,68 +358,6 @@ func TestSelfTests(t *testing.T) {
 		if got := strings.Join(asked, ", "); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.when, got, tt.want)
 		}
-	}
-}
-
-// nut answers like a server of Network UPS Tools.
-func nut(t *testing.T, lines ...string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			buf := make([]byte, 100)
-			n, _ := c.Read(buf)
-			if string(buf[:n]) == "LIST VAR rack\n" {
-				fmt.Fprint(c, strings.Join(lines, "\n")+"\n")
-			}
-			c.Close()
-		}
-	}()
-	return "rack@" + l.Addr().String()
-}
-
-func TestUPS(t *testing.T) {
-	answer := func(status string) []string {
-		return []string{"BEGIN LIST VAR rack", `VAR rack battery.charge "42"`, `VAR rack battery.runtime "600"`, `VAR rack ups.status "` + status + `"`, "END LIST VAR rack"}
-	}
-	for _, tt := range []struct {
-		status string
-		level  healthapi.Level
-		final  bool
-		what   string
-	}{
-		{"OL CHRG", healthapi.OK, false, ""},
-		{"OB DISCHRG", healthapi.Bad, false, "About 10 minutes are left."},
-		{"OB LB", healthapi.Bad, true, "nearly empty"},
-		{"FSD OL", healthapi.Bad, true, "nearly empty"},
-		{"OL RB", healthapi.Watch, false, "replaced"},
-	} {
-		vars, err := upsVariables(t.Context(), nut(t, answer(tt.status)...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, f := ups(vars)
-		if len(r) != 2 || f.level != tt.level || f.final != tt.final || !strings.Contains(f.what, tt.what) {
-			t.Errorf("%s: %+v, %+v", tt.status, r, f)
-		}
-	}
-	for _, where := range []string{"rack", "ra ck@host", nut(t, "ERR UNKNOWN-UPS"), nut(t, "BEGIN LIST VAR rack")} {
-		if _, err := upsVariables(t.Context(), where); err == nil {
-			t.Errorf("%q was taken", where)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := upsVariables(ctx, "rack@127.0.0.1:1"); err == nil {
-		t.Error("asked though the time was over")
 	}
 }
 
@@ -574,7 +445,6 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// silentInit and silentMail do not answer.
 // A disk that is failing is told apart by what is on it.
 func TestFailingDiskOfMail(t *testing.T) {
 	found := func() []finding {
@@ -605,6 +475,7 @@ func (d dataOn) Status(context.Context) (*initapi.Status, error) {
 	return &initapi.Status{Data: initapi.Volume{Mounted: true, Disk: d.disk}}, nil
 }
 
+// silentInit and silentMail do not answer.
 type silentInit struct{ initapi.Service }
 
 func (silentInit) Services(context.Context) ([]initapi.ServiceStatus, error) {
