@@ -165,6 +165,13 @@ func (s *System) wish(action power.Action, why string) {
 // wished reports whether the end of this run is asked for and has not begun.
 func (s *System) wished() bool { return len(s.stop) > 0 }
 
+// ending reports whether the box is being brought down.
+func (s *System) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
 // signals turns signals into wishes. All that would end an ordinary program
 // are taken, since the end of PID 1 is the end of the kernel.
 func (s *System) signals(ctx context.Context) {

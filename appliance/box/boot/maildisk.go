@@ -14,7 +14,6 @@ import (
 	"pillarbox/appliance/api/initapi"
 	"pillarbox/appliance/api/wire"
 	"pillarbox/appliance/box/disk"
-	"pillarbox/appliance/box/efivar"
 	"pillarbox/appliance/box/reset"
 	"pillarbox/appliance/config/atomicfile"
 )
@@ -30,13 +29,10 @@ const (
 	leaveRetry = 100 * time.Millisecond
 )
 
-// lostForGood is what to do about a disk that does not come back.
-const lostForGood = "If it is lost for good, write the image anew and restore a backup."
-
 // notThere says what it means that the disk for mail is missing, and what to do.
 func notThere(r *disk.Record) string {
 	return fmt.Sprintf("The disk that mail is kept on is not there: %s. No mail can be received or read. "+
-		"Connect it, and the box goes on by itself. %s", r, lostForGood)
+		"Connect it, and the box goes on by itself. If it is lost for good, write the image anew and restore a backup.", r)
 }
 
 // resetWaits says the same of a factory reset.
@@ -146,30 +142,26 @@ func (s *System) isOtherDisk(before *disk.Record, now *disk.Disk) {
 func (s *System) findCopies() {
 	s.volumes.work.Lock()
 	defer s.volumes.work.Unlock()
-	if r, err := disk.ReadRecord(statePath); err != nil || r == nil {
-		return // no disk need be read for it
-	}
-	disks, err := s.finder.Find()
-	if err != nil {
-		s.log.Info("some disks cannot be read", "error", err)
-	}
-	s.noteCopies(disks)
+	s.noteCopies(s.findDisks)
 }
 
-// noteCopies notes which of disks are copies of the one that mail is kept on.
-// volumes.work is held.
-func (s *System) noteCopies(disks []disk.Disk) {
+// noteCopies notes which disks are copies of the one that mail is kept on, if it is
+// on one of its own: else no disk need be found for it. volumes.work is held.
+func (s *System) noteCopies(find func() []disk.Disk) {
 	const subject = "copies of the disk for mail"
 	state, data, _ := s.volumes.get()
 	if state == nil || data == nil {
 		return
 	}
 	record, err := disk.ReadRecord(statePath)
-	if err != nil || record == nil {
-		return // it is not known to be on a disk of its own
+	if err != nil {
+		return
 	}
-	_, _, copies := record.Find(disks)
-	copies = slices.DeleteFunc(copies, func(d *disk.Disk) bool { return d.Name == data.Disk })
+	var copies []*disk.Disk
+	if record != nil {
+		_, _, copies = record.Find(find())
+		copies = slices.DeleteFunc(copies, func(d *disk.Disk) bool { return d.Name == data.Disk })
+	}
 	if len(copies) == 0 {
 		s.problems.solved(subject)
 		return
@@ -308,6 +300,7 @@ func (s *System) useMailDisk(ctx context.Context, guid string) error {
 		return err
 	}
 	s.problems.solved("disks") // a second system may have been on it
+	s.noteCopies(func() []disk.Disk { return disks })
 	s.say("mail is kept on the disk %s", target.Disk)
 	return nil
 }
@@ -344,17 +337,10 @@ func (m move) run() error {
 // awaitPartition waits until the partition that is meant can be seen.
 func (s *System) awaitPartition(ctx context.Context, guid string) (*disk.Partition, []disk.Disk, error) {
 	for {
-		disks, err := s.finder.Find()
-		if err != nil {
-			s.log.Info("some disks cannot be read", "error", err)
-		}
+		disks := s.findDisks()
 		_, p := disk.ByGUID(disks, guid)
 		if guid == "" {
-			loader, err := efivar.Partition(efivar.Dir)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				s.log.Warn("boot disk", "error", err)
-			}
-			found, _ := disk.Choose(disks, loader)
+			found, _ := disk.Choose(disks, s.bootedFrom())
 			p = found.Data
 		}
 		if p != nil && p.Volume == disk.LabelData {

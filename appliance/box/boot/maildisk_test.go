@@ -162,6 +162,18 @@ func TestChooseMailDisk(t *testing.T) {
 	}
 }
 
+// Of copies of the disk for mail nothing is left to say when mail is kept on the
+// system disk again.
+func TestNoCopiesOfTheSystemDisk(t *testing.T) {
+	s := newSystem(Config{})
+	s.volumes.state, s.volumes.data = &disk.Mount{}, &disk.Mount{}
+	s.problems.add("copies of the disk for mail", "There is a copy.")
+	s.noteCopies(func() []disk.Disk { t.Error("disks are read for it"); return nil })
+	if p := s.problems.list(); len(p) > 0 {
+		t.Errorf("problems: %q", p)
+	}
+}
+
 // Another Pillarbox in the machine is not taken while the stick that was booted is
 // slow to appear.
 func TestSlowSystemDisk(t *testing.T) {
@@ -174,7 +186,7 @@ func TestSlowSystemDisk(t *testing.T) {
 }
 
 // A volume that could not be used is tried again without any disk coming or going,
-// and left alone once it is there.
+// and left alone once it is there, or the box is brought down.
 func TestVolumesAreLookedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(Config{})
@@ -186,6 +198,7 @@ func TestVolumesAreLookedForAgain(t *testing.T) {
 			complete: func() bool { return tries >= 3 },
 			mount:    func(context.Context) { tries++ },
 			settled:  func() { settled++ },
+			ending:   s.ending,
 		}
 		go w.run(ctx)
 		time.Sleep(2*lookAgain + time.Second)
@@ -206,6 +219,15 @@ func TestVolumesAreLookedForAgain(t *testing.T) {
 		synctest.Wait()
 		if tries != 3 || settled != 1 {
 			t.Errorf("when all are there: %d tries, %d looks", tries, settled)
+		}
+		s.mu.Lock()
+		s.stopping, tries = true, 0
+		s.mu.Unlock()
+		s.hardware.wakeDisks()
+		time.Sleep(2 * lookAgain)
+		synctest.Wait()
+		if tries != 0 || settled != 1 {
+			t.Errorf("while the box is brought down: %d tries, %d looks", tries, settled)
 		}
 	})
 }

@@ -121,15 +121,16 @@ func (s *System) startVolumes(ctx context.Context) {
 	}
 }
 
-// watchDisks looks for volumes that are missing until ctx ends: whenever a disk
-// comes or goes, and from time to time. When they are there it looks for copies of
-// the disk for mail alone.
+// watchDisks looks for volumes that are missing until the box is brought down:
+// whenever a disk comes or goes, and from time to time. When they are there it looks
+// for copies of the disk for mail alone.
 func (s *System) watchDisks(ctx context.Context) {
 	w := diskWatch{
 		await:    s.awaitDisk,
 		complete: s.volumes.complete,
 		mount:    func(ctx context.Context) { s.mountVolumes(ctx, true) },
 		settled:  s.findCopies,
+		ending:   s.ending,
 	}
 	s.guard("disks", func() { w.run(ctx) })
 }
@@ -140,17 +141,19 @@ type diskWatch struct {
 	complete func() bool                                    // no volume is missing
 	mount    func(ctx context.Context)
 	settled  func()
+	ending   func() bool // what were mounted now would not be unmounted
 }
 
 func (w diskWatch) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for {
 		limit := lookAgain
 		if w.complete() {
 			limit = 0
 		}
 		w.await(ctx, limit)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || w.ending():
+			return
 		case w.complete():
 			w.settled()
 		default:
@@ -207,14 +210,7 @@ func (s *System) awaitDisk(ctx context.Context, limit time.Duration) {
 func (s *System) mountVolumes(ctx context.Context, late bool) bool {
 	s.volumes.work.Lock()
 	defer s.volumes.work.Unlock()
-	disks, err := s.finder.Find()
-	if err != nil {
-		s.log.Warn("some disks cannot be read", "error", err)
-	}
-	loader, err := efivar.Partition(efivar.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("boot disk", "error", err)
-	}
+	disks, loader := s.findDisks(), s.bootedFrom()
 	found, notes := disk.Choose(disks, loader)
 	if !found.Complete() && found.ESP == nil || !late && slow(disks, loader) {
 		return false
@@ -236,8 +232,27 @@ func (s *System) mountVolumes(ctx context.Context, late bool) bool {
 		s.volumes.held()
 		s.volumes.held = nil
 	}
-	s.noteCopies(disks)
+	s.noteCopies(func() []disk.Disk { return disks })
 	return s.volumes.complete()
+}
+
+// findDisks finds the disks, and what is on those that can be read.
+func (s *System) findDisks() []disk.Disk {
+	disks, err := s.finder.Find()
+	if err != nil {
+		s.log.Warn("some disks cannot be read", "error", err)
+	}
+	return disks
+}
+
+// bootedFrom is the partition that the boot loader was started from, empty where it
+// does not say.
+func (s *System) bootedFrom() string {
+	loader, err := efivar.Partition(efivar.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("boot disk", "error", err)
+	}
+	return loader
 }
 
 // slow reports whether the disk that was booted, as far as the loader says, is not
