@@ -195,9 +195,9 @@ func (b *Book) Persist(dir string) error {
 	k := newKeeper(dir)
 	b.mu.Lock()
 	b.keeper = k
-	for _, r := range b.rings {
+	for _, r := range b.rings { // together they are less than may wait
 		for _, l := range r.lines {
-			k.put(queued{line: l})
+			k.add(l)
 		}
 	}
 	b.mu.Unlock()
