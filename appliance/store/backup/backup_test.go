@@ -303,10 +303,10 @@ func (w *world) step() {
 			Flags: store.Flags{System: store.SystemFlags(w.r.IntN(32)), Keywords: []string{fmt.Sprint("k", w.r.IntN(3))}}})
 	case 9:
 		to, _ := w.mailbox(w.accounts[w.r.IntN(len(w.accounts))])
-		_, err = w.st.Copy(ctx, m.ID, uids, to.ID)
+		_, err = w.st.Copy(ctx, m.ID, uids, to.ID, store.FlagMask{})
 	case 10:
 		to, _ := w.mailbox(id)
-		_, err = w.st.Move(ctx, m.ID, uids, to.ID)
+		_, err = w.st.Move(ctx, m.ID, uids, to.ID, store.FlagMask{})
 	case 11:
 		err = w.st.UpdateDocs(ctx, store.DocOp{Table: store.TableSetting, Key: fmt.Sprint("key", w.r.IntN(4)),
 			Value: bytes.Repeat([]byte("v"), w.r.IntN(2)*w.r.IntN(100_000))})

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Copy copies messages to another mailbox (of any account), all or none;
-// those that do not exist are passed over. More than opMessages are copied
+// Copy copies messages to another mailbox (of any account), all or none, but
+// for flags that are not to come along; those that do not exist are passed over. More than opMessages are copied
 // part by part: where a later part is refused, the parts before are taken
 // back, but a power cut amid them leaves those. ErrOverQuota, ErrNotFound.
-func (s *Store) Copy(ctx context.Context, from MailboxID, uids []UID, to MailboxID) (CopyResult, error) {
-	out, err := s.transfer(ctx, from, uids, to, false)
+func (s *Store) Copy(ctx context.Context, from MailboxID, uids []UID, to MailboxID, without FlagMask) (CopyResult, error) {
+	out, err := s.transfer(ctx, copyOp{From: from, To: to, Without: without}, uids)
 	if err != nil && len(out.To) > 0 {
 		if _, _, undo := s.remove(context.WithoutCancel(ctx), to, out.To, false, false); undo != nil {
 			err = errors.Join(err, undo)
@@ -22,17 +22,18 @@ func (s *Store) Copy(ctx context.Context, from MailboxID, uids []UID, to Mailbox
 	return out, err
 }
 
-// Move moves messages. Each is in exactly one of the mailboxes at any time;
+// Move moves messages, but for flags that are not to come along. Each is in exactly one of the mailboxes at any time;
 // more than opMessages are moved part by part, and where a later part is
 // refused the answer tells with the error which went (RFC 6851 section 3.3).
-func (s *Store) Move(ctx context.Context, from MailboxID, uids []UID, to MailboxID) (CopyResult, error) {
-	return s.transfer(ctx, from, uids, to, true)
+func (s *Store) Move(ctx context.Context, from MailboxID, uids []UID, to MailboxID, without FlagMask) (CopyResult, error) {
+	return s.transfer(ctx, copyOp{From: from, To: to, Without: without, Move: true}, uids)
 }
 
-func (s *Store) transfer(ctx context.Context, from MailboxID, uids []UID, to MailboxID, move bool) (CopyResult, error) {
+func (s *Store) transfer(ctx context.Context, o copyOp, uids []UID) (CopyResult, error) {
 	var out CopyResult
 	err := inParts(sortedUIDs(uids), opMessages, func(part []UID) error {
-		r, err := submitFor[CopyResult](ctx, s, copyOp{From: from, UIDs: slices.Clone(part), To: to, Move: move, At: s.now()})
+		o.UIDs, o.At = slices.Clone(part), s.now()
+		r, err := submitFor[CopyResult](ctx, s, o)
 		if err != nil {
 			return err
 		}
@@ -46,11 +47,12 @@ func (s *Store) transfer(ctx context.Context, from MailboxID, uids []UID, to Mai
 }
 
 type copyOp struct {
-	From MailboxID
-	UIDs []UID
-	To   MailboxID
-	Move bool
-	At   time.Time
+	From    MailboxID
+	UIDs    []UID
+	To      MailboxID
+	Without FlagMask
+	Move    bool
+	At      time.Time
 }
 
 func (o copyOp) apply(st *stage) (any, error) {
@@ -144,13 +146,18 @@ func indexOf(all, part []UID) []int {
 
 // one copies one message.
 func (o *copyOp) one(st *stage, uid UID, e *entryRec, src, dst *mailbox, a *account, log *changeLog) (UID, Entry, error) {
-	kw, err := dst.keywordPlaces(keywordNames(e.Keywords, src.Keywords))
-	if err != nil {
-		return 0, Entry{}, err
-	}
 	n := *e
-	n.Keywords, n.SaveDate = kw, o.At
+	n.SaveDate = o.At
+	n.System &^= o.Without.System
+	n.Keywords = nil
+	if !o.Without.Keywords {
+		var err error
+		if n.Keywords, err = dst.keywordPlaces(keywordNames(e.Keywords, src.Keywords)); err != nil {
+			return 0, Entry{}, err
+		}
+	}
 	var rec emailRec
+	var err error
 	if src.Account == dst.Account {
 		// The copy is the same email in one more place (RFC 8474 section 5.1).
 		if rec, err = st.email(dst.Account, e.Email); err != nil {

@@ -143,11 +143,11 @@ func (c *crashClock) scenario() []crashStep {
 			return err
 		}},
 		{"copy", func(s *Store) error {
-			_, err := s.Copy(ctx, box(s, inbox), []UID{1, 2, 3}, box(s, "Archive"))
+			_, err := s.Copy(ctx, box(s, inbox), []UID{1, 2, 3}, box(s, "Archive"), FlagMask{})
 			return err
 		}},
 		{"move", func(s *Store) error {
-			_, err := s.Move(ctx, box(s, inbox), []UID{4, 5}, box(s, "Trash"))
+			_, err := s.Move(ctx, box(s, inbox), []UID{4, 5}, box(s, "Trash"), FlagMask{})
 			return err
 		}},
 		{"rename a tree", func(s *Store) error { return s.RenameMailbox(ctx, first, "Work", "Büro/Alt") }},

@@ -302,7 +302,7 @@ func TestDamageIsContained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Copy(ctx, box, []UID{1, 2, 3}, trash.ID); err != nil || len(got.To) != 3 {
+	if got, err := s.Copy(ctx, box, []UID{1, 2, 3}, trash.ID, FlagMask{}); err != nil || len(got.To) != 3 {
 		t.Errorf("copy: %+v %v", got, err)
 	}
 	if gone, _, err := s.Expunge(ctx, box, []UID{2}, false); err != nil || !slices.Equal(gone, []UID{2}) {

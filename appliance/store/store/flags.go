@@ -101,7 +101,10 @@ func (c *FlagChange) apply(e *entryRec, kw []byte) (SystemFlags, []byte) {
 		}
 		return e.System &^ c.Flags.System, words
 	default:
-		return c.Flags.System, kw
+		if c.Keep.Keywords {
+			kw = e.Keywords
+		}
+		return c.Flags.System | e.System&c.Keep.System, kw
 	}
 }
 

@@ -57,7 +57,7 @@ func TestQuotaIsExactUnderConcurrency(t *testing.T) {
 						delivered.Add(1)
 						switch p := r.Placed[0]; p.UID % 5 {
 						case 0:
-							if got, err := s.Copy(ctx, p.Mailbox, []UID{p.UID}, trash); err == nil {
+							if got, err := s.Copy(ctx, p.Mailbox, []UID{p.UID}, trash, FlagMask{}); err == nil {
 								copied.Add(int64(len(got.To)))
 							} else if !errors.Is(err, ErrOverQuota) {
 								t.Error(err)

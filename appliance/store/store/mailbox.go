@@ -212,7 +212,7 @@ func (s *Store) renameInbox(ctx context.Context, id AccountID, to string) error 
 	if err != nil {
 		return err
 	}
-	_, err = s.Move(ctx, in.ID, uids, box.ID)
+	_, err = s.Move(ctx, in.ID, uids, box.ID, FlagMask{})
 	return err
 }
 

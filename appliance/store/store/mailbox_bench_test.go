@@ -67,7 +67,7 @@ func BenchmarkMailbox(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	once("Move", func() error { _, err := s.Move(ctx, box, uids, trash.ID); return err })
+	once("Move", func() error { _, err := s.Move(ctx, box, uids, trash.ID, FlagMask{}); return err })
 	once("Vanished", func() error {
 		c, err := s.ChangesSince(ctx, box, since)
 		if err == nil && len(c.Vanished) != messages {

@@ -120,6 +120,41 @@ func TestUndeleteWithoutRoomForKeywords(t *testing.T) {
 	}
 }
 
+// Flags that are not to come along are not in the mailbox for a moment either:
+// nobody is told of them, and they take no room there.
+func TestCopyWithoutFlags(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, Options{})
+	acct := newAccount(t, s)
+	in := deliver(t, s, message(1, 300), Placement{Account: acct, Flags: Flags{System: Seen | Flagged, Keywords: []string{"other"}}}).Placed[0]
+	var all []string
+	for n := range maxKeywords {
+		all = append(all, fmt.Sprintf("word%03d", n))
+	}
+	to := deliver(t, s, message(2, 300), Placement{Account: acct, Name: "Archive", Flags: Flags{Keywords: all}}).Placed[0].Mailbox
+	w := s.Watch(acct)
+	defer w.Close()
+	for _, do := range []func(context.Context, MailboxID, []UID, MailboxID, FlagMask) (CopyResult, error){s.Copy, s.Move} {
+		r, err := do(ctx, in.Mailbox, []UID{in.UID}, to, FlagMask{System: Seen, Keywords: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev := <-w.C
+		if ev.Kind != EventNew || len(ev.Entries) != 1 || ev.Entries[0].Flags.System != Flagged || len(ev.Entries[0].Flags.Keywords) != 0 {
+			t.Errorf("told of %+v", ev)
+		}
+		if e, err := s.EntriesOf(ctx, to, r.To); err != nil || len(e) != 1 || e[0].ModSeq != ev.ModSeq {
+			t.Errorf("it is %+v, %v", e, err)
+		}
+	}
+	if ev := <-w.C; ev.Kind != EventExpunged {
+		t.Errorf("told of %+v", ev)
+	}
+	if len(w.C) != 0 {
+		t.Errorf("told of %d things more", len(w.C))
+	}
+}
+
 // A scan sees what an op and those before it changed, whether Badger has it or not.
 func TestStageScans(t *testing.T) {
 	s := open(t, Options{})

@@ -154,7 +154,7 @@ func TestFirstSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cp, err := s.Move(ctx, in.ID, []UID{3}, trash.ID)
+	cp, err := s.Move(ctx, in.ID, []UID{3}, trash.ID, FlagMask{})
 	if err != nil || len(cp.To) != 1 {
 		t.Fatalf("move: %+v %v", cp, err)
 	}

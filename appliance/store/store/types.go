@@ -240,6 +240,14 @@ type FlagChange struct {
 	// a higher mod-sequence (RFC 7162 section 3.1.3).
 	UnchangedSince    ModSeq
 	UseUnchangedSince bool
+	// Keep are flags that FlagsSet leaves as they are.
+	Keep FlagMask
+}
+
+// FlagMask says which flags are meant: some of the system's, and all keywords or none.
+type FlagMask struct {
+	System   SystemFlags
+	Keywords bool
 }
 
 // FlagResult answers a FlagChange.

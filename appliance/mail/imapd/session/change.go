@@ -1,11 +1,9 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -31,8 +29,9 @@ func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChang
 	if !empty(asked) && empty(c.Flags) {
 		return nil, ErrNoRight
 	}
+	c.Keep = s.Rights.refused()
 	for uids := range slices.Chunk(s.uids.within(set), partSize) {
-		res, err := s.changeFlags(ctx, uids, c)
+		res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
 		if err != nil {
 			return modified, gone(err)
 		}
@@ -47,35 +46,6 @@ func (s *Selected) ChangeFlags(ctx context.Context, set Spans, c store.FlagChang
 		each(changed, keywords)
 	}
 	return modified, nil
-}
-
-// changeFlags makes a change of flags that the person may make.
-func (s *Selected) changeFlags(ctx context.Context, uids []store.UID, c store.FlagChange) (store.FlagResult, error) {
-	if c.Op != store.FlagsSet || s.Rights.Has(flagRights) {
-		return s.user.Store.ChangeFlags(ctx, s.box.ID, uids, c)
-	}
-	// The flags that are not the person's to change stay, so that the others
-	// are removed one by one before those asked for are set.
-	box, err := s.user.Store.Mailbox(ctx, s.box.ID)
-	if err != nil {
-		return store.FlagResult{}, err
-	}
-	others := c
-	others.Op = store.FlagsRemove
-	others.Flags = s.Rights.permitted(store.Flags{System: ^c.Flags.System, Keywords: slices.DeleteFunc(slices.Clone(box.Keywords), func(k string) bool {
-		return slices.ContainsFunc(c.Flags.Keywords, func(kept string) bool { return strings.EqualFold(k, kept) })
-	})})
-	res, err := s.user.Store.ChangeFlags(ctx, s.box.ID, uids, others)
-	if err != nil || empty(c.Flags) {
-		return res, err
-	}
-	left := make([]store.UID, 0, len(res.Changed))
-	for i := range res.Changed {
-		left = append(left, res.Changed[i].UID)
-	}
-	set, err := s.user.Store.ChangeFlags(ctx, s.box.ID, left, store.FlagChange{Op: store.FlagsAdd, Flags: c.Flags})
-	set.Modified = res.Modified
-	return set, err
 }
 
 // MarkSeen sets \Seen as fetching a body does (RFC 9051 section 6.4.5), where
@@ -129,42 +99,11 @@ func (s *Selected) Copy(ctx context.Context, set Spans, to Target, move bool) (s
 	if len(uids) == 0 {
 		return store.CopyResult{}, nil
 	}
-	var kept store.Flags
-	if !to.rights.Has(flagRights) {
-		var err error
-		if kept, err = s.flagsIn(ctx, set); err != nil {
-			return store.CopyResult{}, err
-		}
-		kept.System &^= to.rights.systemFlags()
-		if to.rights.Has(RightWrite) {
-			kept.Keywords = nil
-		}
-	}
 	transfer := s.user.Store.Copy
 	if move {
 		transfer = s.user.Store.Move
 	}
-	res, err := transfer(ctx, s.box.ID, uids, to.ID)
-	if len(res.To) > 0 && !empty(kept) {
-		_, undo := s.user.Store.ChangeFlags(ctx, to.ID, res.To, store.FlagChange{Op: store.FlagsRemove, Flags: kept})
-		err = cmp.Or(err, undo)
-	}
-	return res, err
-}
-
-// flagsIn is all flags that messages of the set have.
-func (s *Selected) flagsIn(ctx context.Context, set Spans) (store.Flags, error) {
-	var all store.Flags
-	err := s.Entries(ctx, set, func(ms []Numbered) error {
-		for i := range ms {
-			all.System |= ms[i].Flags.System
-			all.Keywords = append(all.Keywords, ms[i].Flags.Keywords...)
-		}
-		slices.Sort(all.Keywords)
-		all.Keywords = slices.Compact(all.Keywords)
-		return nil
-	})
-	return all, err
+	return transfer(ctx, s.box.ID, uids, to.ID, to.rights.refused())
 }
 
 // ExpungeDeleted removes the messages with \Deleted: those of the set, or, where

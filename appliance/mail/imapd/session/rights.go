@@ -65,6 +65,11 @@ func (set Rights) permitted(f store.Flags) store.Flags {
 	return f
 }
 
+// refused are the flags that may not be changed.
+func (set Rights) refused() store.FlagMask {
+	return store.FlagMask{System: ^set.systemFlags(), Keywords: !set.Has(RightWrite)}
+}
+
 // String writes the letters of the set.
 func (set Rights) String() string {
 	var b strings.Builder
