@@ -96,6 +96,10 @@ func (q *quotedReader) Read(p []byte) (int, error) {
 		if q.err != nil {
 			break
 		}
+		if k := q.plain(p[n:]); k > 0 {
+			n += k
+			continue
+		}
 		c, err := q.src.ReadByte()
 		if err != nil {
 			q.err = err
@@ -120,6 +124,30 @@ func (q *quotedReader) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return 0, q.err
+}
+
+// plain copies what is in memory of bytes that stand for themselves: up to an
+// equals sign, or blanks behind which the line may end.
+func (q *quotedReader) plain(p []byte) int {
+	next, _ := q.src.Peek(min(q.src.Buffered(), len(p)))
+	n := 0
+scan:
+	for i, c := range next {
+		switch c {
+		case '=':
+			break scan
+		case ' ', '\t':
+			continue
+		case '\r', '\n':
+			if n < i {
+				break scan
+			}
+		}
+		n = i + 1
+	}
+	copy(p, next[:n])
+	_, _ = q.src.Discard(n)
+	return n
 }
 
 // encoded takes the two digits behind an equals sign.
