@@ -25,13 +25,18 @@ type conn struct {
 	in     *bufio.Reader
 	out    *bufio.Writer
 
+	tcp net.Conn // below TLS; what other goroutines use
+	raw net.Conn // what the bytes go over now: tcp, or TLS on it
+
 	mu          sync.Mutex
-	raw         net.Conn // changed by startTLS
 	interrupted bool
 }
 
 func newConn(ctx context.Context, s *Server, raw net.Conn) *conn {
-	c := &conn{raw: raw}
+	c := &conn{tcp: raw, raw: raw}
+	if t, ok := raw.(*tls.Conn); ok {
+		c.tcp = t.NetConn() // closing t would wait for the client to take the farewell
+	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.in = bufio.NewReaderSize(raw, inputBuffer)
 	c.out = bufio.NewWriterSize(deadlineWriter{c}, outputBuffer)
@@ -41,9 +46,13 @@ func newConn(ctx context.Context, s *Server, raw net.Conn) *conn {
 // Cut ends the connection and what the session waits for.
 func (c *conn) Cut() {
 	c.cancel()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_ = c.raw.Close()
+	_ = c.tcp.Close()
+}
+
+// close ends the connection at the session's end, with TLS's farewell.
+func (c *conn) close() {
+	_ = c.raw.Close() // a connection that fails to close is gone
+	c.Cut()
 }
 
 // Interrupt makes readLine answer errInterrupted, now or when it is called next.
@@ -51,7 +60,7 @@ func (c *conn) Interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.interrupted = true
-	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+	_ = c.tcp.SetReadDeadline(time.Unix(1, 0))
 }
 
 // arm sets the time until which input is waited for.
@@ -61,7 +70,7 @@ func (c *conn) arm(until time.Time) error {
 	if c.interrupted {
 		return errInterrupted
 	}
-	return c.raw.SetReadDeadline(until)
+	return c.tcp.SetReadDeadline(until)
 }
 
 func (c *conn) isInterrupted() bool {
@@ -128,15 +137,13 @@ func (c *conn) startTLS(config *tls.Config) error {
 	if err := c.arm(time.Now().Add(handshakeWait)); err != nil {
 		return err
 	}
-	t := tls.Server(c.raw, config)
+	t := tls.Server(c.tcp, config)
 	ctx, cancel := context.WithTimeout(c.ctx, handshakeWait)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	c.mu.Lock()
 	c.raw = t
-	c.mu.Unlock()
 	c.in.Reset(t) // here it is dropped
 	return nil
 }

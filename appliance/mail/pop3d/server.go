@@ -110,7 +110,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			go func() {
 				defer s.sessions.Remove(c)
-				defer c.Cut()
+				defer c.close()
 				s.serve(c)
 			}()
 		}

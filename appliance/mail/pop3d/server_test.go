@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/conntest"
@@ -218,6 +219,47 @@ func TestShutdownCuts(t *testing.T) {
 	if err := b.Serve(t.Context(), conntest.Listen()); !errors.Is(err, sessions.ErrClosed) {
 		t.Errorf("Serve after Shutdown: %v", err)
 	}
+}
+
+// TestCutDoesNotWait checks that a client behind TLS that reads nothing does not
+// hold up who cuts it, here while the answer to a wrong password is held back.
+func TestCutDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Accounts: fakeAccounts{}, TLS: conntest.ServerTLS(t)})
+		c := r.dial(t, true)
+		defer c.Close()
+		c.line()
+		c.send("USER ann@example.org\r\n")
+		c.line()
+		c.send("PASS guess\r\n")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), failureDelay/2)
+		defer cancel()
+		begun := time.Now()
+		if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("shutdown: %v", err)
+		}
+		if took := time.Since(begun); took != failureDelay/2 {
+			t.Errorf("shutdown took %v", took)
+		}
+		<-r.served
+	})
+}
+
+// TestGoodbye checks that the end of a session is told by TLS as well: a client
+// takes anything else for an attack.
+func TestGoodbye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(Config{Accounts: fakeAccounts{}, TLS: conntest.ServerTLS(t)})
+		defer r.stop(t)
+		c := r.dial(t, true)
+		defer c.Close()
+		c.line()
+		c.send("QUIT\r\n")
+		if rest, err := io.ReadAll(c.in); err != nil {
+			t.Errorf("after %q: %v", rest, err)
+		}
+	})
 }
 
 // FuzzServer sends bytes to a server with a mailbox, logged in or not, and
