@@ -28,6 +28,7 @@ import (
 type conn struct {
 	srv    *Server
 	nc     net.Conn
+	tcp    net.Conn // nc, or what is below TLS
 	remote netip.Addr
 	log    *slog.Logger
 	dec    *imapwire.Decoder
@@ -66,7 +67,10 @@ type enabled struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, began: time.Now()}
+	c := &conn{srv: s, nc: nc, tcp: nc, began: time.Now()}
+	if t, ok := nc.(*tls.Conn); ok {
+		c.tcp = t.NetConn() // closing t would wait for the client to take the farewell
+	}
 	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
 		c.remote = a.Addr().Unmap()
 	}
@@ -161,7 +165,7 @@ func (c *conn) Interrupt() {
 }
 
 // Cut ends the connection whatever it is doing.
-func (c *conn) Cut() { _ = c.nc.Close() } // a connection that fails to close is gone
+func (c *conn) Cut() { _ = c.tcp.Close() } // a connection that fails to close is gone
 
 // endWait ends waiting for input. The flag that says why must be set before:
 // Read looks at it after it has set its own deadline.

@@ -2,14 +2,19 @@ package imapd
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pillarbox/appliance/mail/account"
+	"pillarbox/appliance/mail/conntest"
 	"pillarbox/appliance/store/search"
 	"pillarbox/appliance/store/store"
 )
@@ -109,6 +114,27 @@ func TestConnectionsOfOnePerson(t *testing.T) {
 	b.dial().login("bob@example.org")
 	first.ok("UNAUTHENTICATE")
 	third.ok("LOGIN ann@example.org secret")
+}
+
+// TestCutDoesNotWait: a client behind TLS that reads nothing does not hold up who
+// cuts it.
+func TestCutDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		secure := tls.Server(far, conntest.ServerTLS(t))
+		met := make(chan error, 1)
+		go func() { met <- tls.Client(near, conntest.ClientTLS()).Handshake() }()
+		if err := errors.Join(secure.Handshake(), <-met); err != nil {
+			t.Fatal(err)
+		}
+		c := newConn(New(Config{}), secure)
+		defer c.dec.Release()
+		begun := time.Now()
+		c.Cut()
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // TestShutdown: clients are told goodbye, wherever they are.
