@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,21 @@ func TestDomains(t *testing.T) {
 	if err := d.RemoveDomain(ctx, "b\u00fccher.example"); err != nil || changed != 2 {
 		t.Errorf("got %v, changed %d", err, changed)
 	}
+}
+
+// TestRenameLargeDomain has more addresses in a domain than one change takes.
+func TestRenameLargeDomain(t *testing.T) {
+	d, _, _ := provisioned(t)
+	for i := range 10_000 {
+		a := fmt.Sprintf("alias%d@example.org", i)
+		d.aliases[a] = aliasRecord{Address: a, Target: "ann@example.org"}
+	}
+	_, err := d.ChangeDomain(t.Context(), "example.org", mailapi.DomainChange{Name: "new.example"})
+	wantError(t, "a large domain", err, wire.CodeConflict, "")
+	if !d.hosted("example.org") || d.hosted("new.example") {
+		t.Error("the domain was renamed nonetheless")
+	}
+	id(t, d, "ann@example.org")
 }
 
 // TestRenameDomain checks what goes with a domain's name, in memory and after a

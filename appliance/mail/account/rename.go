@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -15,7 +16,8 @@ import (
 // ChangeDomain gives a domain another name, and every address in it with it:
 // people keep their mail, passwords and shared mailboxes, and log in by their
 // new address. Sessions end. Mail for the old name is not taken any more,
-// unless c.Keep has the old addresses lead to the new ones.
+// unless c.Keep has the old addresses lead to the new ones. It is all one
+// change, and refused where that is too large, with a thousand people or more.
 func (d *Directory) ChangeDomain(ctx context.Context, name string, c mailapi.DomainChange) (*mailapi.Domain, error) {
 	to, err := config.DomainName(c.Name)
 	if err != nil {
@@ -38,7 +40,9 @@ func (d *Directory) ChangeDomain(ctx context.Context, name string, c mailapi.Dom
 		return nil, err
 	}
 	// What was written is read anew: nearly all of the directory may have changed.
-	if err := d.commit(ctx, func() {}, ops...); err != nil {
+	if err := d.commit(ctx, func() {}, ops...); errors.Is(err, store.ErrTooMany) {
+		return nil, wire.Conflict("%s has too many people, aliases and groups to be renamed at once; nothing was changed: add %s as another domain instead", from, to)
+	} else if err != nil {
 		return nil, err
 	}
 	if err := d.load(context.WithoutCancel(ctx)); err != nil {
