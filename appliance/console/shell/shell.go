@@ -162,7 +162,7 @@ func (c *session) carryOut(ctx context.Context, program *syntax.File) (left bool
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	for _, statement := range program.Stmts {
-		err := c.runner.Run(ctx, statement)
+		err := c.run(ctx, statement)
 		if c.runner.Exited() {
 			return true
 		}
@@ -176,6 +176,17 @@ func (c *session) carryOut(ctx context.Context, program *syntax.File) (left bool
 		}
 	}
 	return false
+}
+
+// run carries out a statement. One that the interpreter has no way to carry out is not
+// the end of the console.
+func (c *session) run(ctx context.Context, statement *syntax.Stmt) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this cannot be done here: %v", p)
+		}
+	}()
+	return c.runner.Run(ctx, statement)
 }
 
 // cooked is how commands expect a terminal, whatever mode somebody left this one

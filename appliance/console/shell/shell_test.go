@@ -213,6 +213,19 @@ func TestLinesBelongTogether(t *testing.T) {
 	l.ends(func() { l.types("exit 3\r") })
 }
 
+// What the interpreter does not know of is said, and the shell goes on.
+func TestWhatCannotBeDone(t *testing.T) {
+	l := open(t)
+	l.types("word=kept; echo x 3>/dev/null\r")
+	l.shows("this cannot be done here: unsupported redirect fd: 3\r\n$ ")
+	l.types("wait 1\r")
+	l.shows("this cannot be done here: wait with args")
+	l.shows("$ ")
+	l.types("echo $word\r")
+	l.shows("kept\r\n$ ")
+	l.ends(func() { l.types("exit\r") })
+}
+
 // The console ends with its context, whoever is at the command line.
 func TestEndsWithItsContext(t *testing.T) {
 	l := open(t)
