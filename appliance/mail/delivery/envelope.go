@@ -2,11 +2,13 @@ package delivery
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
 	"pillarbox/appliance/mail/address"
+	"pillarbox/appliance/mail/queue"
 	"pillarbox/appliance/mail/trace"
 	"pillarbox/appliance/store/store"
 )
@@ -62,6 +64,21 @@ func (e *Envelope) Recipients() int { return len(e.recipients) }
 // has reports whether an address is among the recipients already.
 func (e *Envelope) has(to address.Address) bool {
 	return slices.ContainsFunc(e.recipients, func(r recipient) bool { return r.addr == to })
+}
+
+// returned is the queue's entry that tells the sender of a recipient's mailboxes
+// that were full.
+func (e *Envelope) returned(r recipient, full int, size int64) store.QueueEntry {
+	text := "the mailbox is full"
+	if copies := len(r.mailboxes) + len(r.remote); copies > 1 {
+		text = fmt.Sprintf("of the %d mailboxes behind this address, %d are full and did not get the message", copies, full)
+	}
+	rec := queue.Record{Trace: e.ID, UTF8: e.UTF8, Undeliverable: true, Last: &queue.Failure{
+		Time: e.Arrived, Status: [3]int{5, 2, 2}, Text: text, Permanent: true,
+	}}
+	return store.QueueEntry{
+		Size: size, Sender: e.Sender.String(), Recipient: r.addr.String(), Created: e.Arrived, Due: e.Arrived, Data: rec.Encode(),
+	}
 }
 
 // protocol is the "with" word of Received (RFC 3848, and RFC 6531 section 4.3

@@ -12,6 +12,12 @@
 // returns an error nothing is left behind. Errors carry the reply for the
 // peer (see Error).
 //
+// A single copy that its mailbox has no room for is refused. Of several copies
+// one reply speaks for all, so that a mailbox that is too full for one is no
+// reason to refuse the others: while it is below its quota it takes the message
+// beyond it. One that has no room at all gets no copy; the commit has an entry
+// in the queue instead, which returns that copy to the sender.
+//
 // The stored message begins with the fields added here: Return-Path where a
 // copy goes to a mailbox on the box (RFC 5321 section 4.4), then Received. A
 // Return-Path that the message came with is dropped, so that there is only
@@ -221,7 +227,7 @@ type Receipt struct {
 	ID        trace.ID
 	Size      int64 // as stored, with the fields added here
 	Delivered int   // copies in mailboxes here
-	Queued    int   // copies on their way elsewhere
+	Queued    int   // copies on their way elsewhere, or back to the sender
 }
 
 // Accept takes the content of a message from body and commits it. Errors of
@@ -309,26 +315,29 @@ func (p *Pipeline) accept(ctx context.Context, e *Envelope, body io.Reader, chan
 
 // delivery puts together what one commit makes durable: a copy for each
 // mailbox and each address elsewhere, once even where several recipients lead
-// to it.
+// to it. Where there is room for none it is store.ErrOverQuota.
 func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, error) {
 	e := m.Envelope
 	d := store.Delivery{Body: m.Body, Facts: *m.Facts}
 	placed := make(map[store.AccountID]bool, len(e.recipients))
 	queued := make(map[string]bool)
+	var returned []store.QueueEntry
 	event := trace.Event{
 		Kind: trace.Accepted, Time: e.Arrived, MessageID: m.Facts.MessageID, Sender: e.Sender.String(), User: e.User,
 		Remote: e.Client.Addr, Helo: e.Client.Hello, Protocol: e.protocol(), TLS: tlsName(e.Client.TLS), Size: m.Facts.Size,
 		Targets: make([]trace.Target, len(e.recipients)),
 	}
 	for i, r := range e.recipients {
-		event.Targets[i] = trace.Target{Recipient: r.addr.String(), Mailboxes: r.mailboxes, Queued: r.remote}
-		for _, account := range r.mailboxes {
+		mailboxes, err := p.notFull(ctx, e, r.mailboxes)
+		if err != nil {
+			return store.Delivery{}, err
+		}
+		event.Targets[i] = trace.Target{Recipient: r.addr.String(), Mailboxes: mailboxes, Queued: r.remote}
+		for _, account := range mailboxes {
 			if placed[account] {
 				continue
 			}
 			placed[account] = true
-			// There is one reply for all copies, and one body: a mailbox that
-			// is full by now takes this message rather than keep it from others.
 			placement := store.Placement{Account: account, InternalDate: e.Arrived, IgnoreQuota: e.internal || e.copies > 1}
 			if p.cfg.Sorter != nil {
 				if err := p.cfg.Sorter.Sort(ctx, m, r.addr, &placement); err != nil {
@@ -347,13 +356,39 @@ func (p *Pipeline) delivery(ctx context.Context, m *Message) (store.Delivery, er
 				Data: queue.Record{Trace: e.ID, UTF8: e.UTF8}.Encode(),
 			})
 		}
+		if full := len(r.mailboxes) - len(mailboxes); full > 0 {
+			returned = append(returned, e.returned(r, full, m.Facts.Size))
+		}
 	}
+	if len(d.Placements)+len(d.Queue) == 0 {
+		return store.Delivery{}, fmt.Errorf("delivery: all mailboxes: %w", store.ErrOverQuota)
+	}
+	d.Queue = append(d.Queue, returned...)
 	if !slices.ContainsFunc(e.recipients, func(r recipient) bool { return !r.untraced }) {
 		return d, nil
 	}
 	var err error
 	d.Docs, err = trace.Ops(e.ID, event)
 	return d, err
+}
+
+// notFull gives those of a recipient's mailboxes that get a copy: where there
+// are several copies, those that are below their quota. That of a single one is
+// looked at in the commit.
+func (p *Pipeline) notFull(ctx context.Context, e *Envelope, mailboxes []store.AccountID) ([]store.AccountID, error) {
+	if e.internal || e.copies == 1 {
+		return mailboxes, nil
+	}
+	var out []store.AccountID
+	for _, id := range mailboxes {
+		switch err := p.cfg.Store.CheckQuota(ctx, id, 1); {
+		case err == nil:
+			out = append(out, id)
+		case !errors.Is(err, store.ErrOverQuota):
+			return nil, fmt.Errorf("delivery: quota: %w", err)
+		}
+	}
+	return out, nil
 }
 
 // tooMuch refuses an address of which not all that it stands for can be served

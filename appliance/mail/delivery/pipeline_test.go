@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 
 	"pillarbox/appliance/mail/address"
 	"pillarbox/appliance/mail/mimeindex"
+	"pillarbox/appliance/mail/queue"
+	"pillarbox/appliance/mail/route"
 	"pillarbox/appliance/mail/trace"
 	"pillarbox/appliance/store/store"
 	"pillarbox/appliance/store/store/storetest"
@@ -51,6 +54,9 @@ func send(t *testing.T, p *Pipeline, sender string, recipients ...string) (Recei
 
 func parse(t *testing.T, s string) address.Address {
 	t.Helper()
+	if s == "" { // the null sender
+		return address.Address{}
+	}
 	a, err := address.Parse(s)
 	if err != nil {
 		t.Fatalf("%q: %v", s, err)
@@ -75,6 +81,74 @@ func wantCode(t *testing.T, err error, code int) {
 		return
 	}
 	t.Errorf("got %v, want code %d", err, code)
+}
+
+// nowhere is a router for mail that is not to leave.
+type nowhere struct{ t *testing.T }
+
+func (nowhere) Destination(string) route.Destination { return route.Destination{Key: "nowhere"} }
+
+func (n nowhere) Route(_ context.Context, d route.Destination) (route.Route, error) {
+	n.t.Errorf("a way to %s is looked for", d)
+	return route.Route{}, errors.New("nowhere")
+}
+
+func (nowhere) Addresses(context.Context, route.Host) ([]netip.AddrPort, error) { return nil, nil }
+
+// TestFullMailboxOfSeveral checks that a full mailbox gets no more mail by a
+// group, that the sender hears of it, and what is taken where nobody has room.
+func TestFullMailboxOfSeveral(t *testing.T) {
+	s := storetest.New(t)
+	ann := account(t, s, store.Quota{})
+	bob, tom := account(t, s, store.Quota{LimitMessages: 1}), account(t, s, store.Quota{LimitBytes: 100})
+	p := pipeline(s, directory{
+		"ann@example.org":  {Mailboxes: []store.AccountID{ann}},
+		"bob@example.org":  {Mailboxes: []store.AccountID{bob}},
+		"all@example.org":  {Mailboxes: []store.AccountID{bob, ann, tom}},
+		"full@example.org": {Mailboxes: []store.AccountID{bob, tom}},
+	})
+	events := make(chan queue.Event)
+	q := queue.New(queue.Config{
+		Store: s, Router: nowhere{t}, Bouncer: p, Hostname: p.cfg.Hostname, Events: func(e queue.Event) { events <- e },
+	})
+	late := &Envelope{User: "ann@example.org", Sender: parse(t, "ann@example.org")}
+	wantCode(t, p.Begin(t.Context(), late), 0)
+	if err := p.AddRecipient(t.Context(), late, parse(t, "full@example.org")); err != nil {
+		t.Fatal(err) // there is room yet
+	}
+	for _, sender := range []string{"ann@example.org", "ann@example.org", ""} {
+		_, err := send(t, p, sender, "all@example.org")
+		wantCode(t, err, 0)
+	}
+	_, err := p.Accept(t.Context(), late, strings.NewReader("Subject: x\r\n\r\n"))
+	wantCode(t, err, 452)
+	check := func(want map[store.AccountID]int64) {
+		for id, want := range want {
+			if q, err := s.Quota(t.Context(), id); err != nil || q.Messages != want {
+				t.Fatalf("account %d has %d messages, want %d: %v", id, q.Messages, want, err)
+			}
+		}
+	}
+	check(map[store.AccountID]int64{ann: 3, bob: 1, tom: 1})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- q.Run(ctx) }()
+	kinds := make(map[trace.Kind]int)
+	for range 2 {
+		e := <-events
+		if kinds[e.Kind]++; e.Recipient != "all@example.org" || !strings.Contains(e.Reply, "of the 3 mailboxes behind this address, 2 are full") {
+			t.Errorf("%+v", e)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if kinds[trace.Bounced] != 1 || kinds[trace.Failed] != 1 {
+		t.Errorf("the queue did %v, want a bounce, and none of a bounce", kinds)
+	}
+	check(map[store.AccountID]int64{ann: 4, bob: 1, tom: 1})
 }
 
 // TestFullMailbox checks that one full mailbox keeps its own mail away, and
@@ -111,7 +185,7 @@ func TestFullMailbox(t *testing.T) {
 			t.Fatalf("to %v", step.to)
 		}
 	}
-	for id, want := range map[store.AccountID]int64{ann: 2, bob: 3, tom: 1} {
+	for id, want := range map[store.AccountID]int64{ann: 2, bob: 1, tom: 1} {
 		if q, err := s.Quota(t.Context(), id); err != nil || q.Messages != want {
 			t.Errorf("account %d has %d messages, want %d: %v", id, q.Messages, want, err)
 		}

@@ -29,7 +29,7 @@ type Record struct {
 	Last *Failure `json:"last,omitempty"` // of the last attempt
 	Held bool     `json:"held,omitempty"` // by an administrator
 	// Undeliverable is set once the copy has failed for good and only its
-	// bounce is outstanding.
+	// bounce is outstanding: from the start where no mailbox here takes it.
 	Undeliverable bool `json:"undeliverable,omitempty"`
 }
 
