@@ -105,6 +105,37 @@ func TestWishesDuringAnAttempt(t *testing.T) {
 	}
 }
 
+// listed is a store that something happens to after its queue was listed.
+type listed struct {
+	*memStore
+	then func()
+}
+
+func (l *listed) QueueList(ctx context.Context, after store.QueueID, fn func(store.QueueEntry) error) error {
+	defer l.then()
+	return l.memStore.QueueList(ctx, after, fn)
+}
+
+// TestHoldWhileRecalled holds an entry that the queue has just found to wait too
+// long because the clock was ahead.
+func TestHoldWhileRecalled(t *testing.T) {
+	h := newHouse()
+	id := h.s.put(hello, ann, Record{}, "x@a.example")[0]
+	e := h.s.entries[id]
+	e.Due = e.Due.AddDate(10, 0, 0)
+	h.s.entries[id] = e
+	h.c.Store = &listed{h.s, func() {
+		if err := h.Hold(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}}
+	h.Queue = New(h.c)
+	h.recall(t.Context(), time.Now())
+	if e := h.s.entries[id]; !e.Due.Equal(heldUntil) {
+		t.Errorf("held, and due %v", e.Due)
+	}
+}
+
 // TestHoldOutlivesAShutdown holds an entry whose attempt is then cut off.
 func TestHoldOutlivesAShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -270,7 +270,9 @@ func (q *Queue) recall(ctx context.Context, now time.Time) {
 	})
 	for _, id := range stray {
 		err = errors.Join(err, q.change(ctx, id, wishNone, func(c *copyOf) store.QueueChange {
-			c.entry.Due = now
+			if !c.rec.Held { // since it was looked at
+				c.entry.Due = now
+			}
 			return store.QueueChange{ID: id, Entry: &c.entry}
 		}))
 	}

@@ -204,6 +204,41 @@ func TestChunksEnd(t *testing.T) {
 	})
 }
 
+// clients is a pipeline that keeps who its last message came from.
+type clients struct {
+	*fakePipeline
+	last delivery.Client
+}
+
+func (p *clients) Begin(ctx context.Context, e *delivery.Envelope) error {
+	p.last = e.Client
+	return p.fakePipeline.Begin(ctx, e)
+}
+
+// TestRefusedHello checks that a greeting that is refused leaves the client known
+// by the one before.
+func TestRefusedHello(t *testing.T) {
+	for _, hello := range []string{"HELO", "EHLO", "HELO ", "EHLO  "} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &clients{fakePipeline: &fakePipeline{}}
+			s := start(Config{Pipeline: p})
+			defer s.stop(t)
+			c := s.dial(t, false)
+			c.reply()
+			c.say("EHLO client.example")
+			if got := c.say(hello); !strings.HasPrefix(got, "501 ") {
+				t.Errorf("%q: %s", hello, got)
+			}
+			if got := c.say("MAIL FROM:<>"); !strings.HasPrefix(got, "250 ") {
+				t.Errorf("after %q: %s", hello, got)
+			}
+			if p.last.Hello != "client.example" || !p.last.Extended {
+				t.Errorf("after %q it is %+v", hello, p.last)
+			}
+		})
+	}
+}
+
 func TestTarpitHoldsBackReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(Config{})
