@@ -157,10 +157,20 @@ func (c *session) cook() error {
 }
 
 // carryOut runs a command to its end, or until Ctrl-C. It reports whether the
-// shell was left.
+// shell was left. What the command has left in the background goes on.
 func (c *session) carryOut(ctx context.Context, program *syntax.File) (left bool) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
+	ctx, interrupt := context.WithCancel(ctx)
+	pressed, ended := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(pressed, os.Interrupt)
+	defer signal.Stop(pressed)
+	defer close(ended)
+	go func() {
+		select {
+		case <-pressed:
+			interrupt()
+		case <-ended:
+		}
+	}()
 	for _, statement := range program.Stmts {
 		err := c.run(ctx, statement)
 		if c.runner.Exited() {

@@ -213,6 +213,20 @@ func TestLinesBelongTogether(t *testing.T) {
 	l.ends(func() { l.types("exit 3\r") })
 }
 
+// A command in the background is not ended with the line that began it.
+func TestBackground(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t)
+	l.types("cat " + pipe + " &\r")
+	l.shows("$ ")
+	l.types("echo heard by $((40+2)) >" + pipe + "\r") // waits for who reads
+	l.shows("heard by 42")
+	l.ends(func() { l.types("exit\r") })
+}
+
 // What the interpreter does not know of is said, and the shell goes on.
 func TestWhatCannotBeDone(t *testing.T) {
 	l := open(t)
