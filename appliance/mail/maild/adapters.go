@@ -48,10 +48,13 @@ func (d *Daemon) dialSMTP(ctx context.Context) (net.Conn, error) {
 	return nil, errors.New("mail is not served")
 }
 
-// logins is the directory as the SMTP server asks it.
-func logins(d *account.Directory) smtpd.Authenticate {
+// authenticate is account.Directory's method.
+type authenticate func(ctx context.Context, login, password string, remote netip.Addr) (*account.User, error)
+
+// logins is the directory's check of passwords as the SMTP server asks for it.
+func logins(check authenticate) smtpd.Authenticate {
 	return func(ctx context.Context, login, password string, remote netip.Addr) (smtpd.Person, error) {
-		u, err := d.Authenticate(ctx, login, password, remote)
+		u, err := check(ctx, login, password, remote)
 		switch {
 		case err == nil:
 			return smtpd.Person{Address: u.Address, Revoked: u.Revoked}, nil

@@ -359,7 +359,7 @@ func (d *Daemon) listen() (err error) {
 	tlsConfig := d.certs.TLSConfig()
 	exchange := smtpd.New(smtpd.Config{Mode: smtpd.Exchange, Pipeline: d.pipeline, TLS: tlsConfig, Hostname: d.hostname, Log: d.log.With("part", "smtp")})
 	submission := smtpd.New(smtpd.Config{
-		Mode: smtpd.Submission, Pipeline: d.pipeline, Authenticate: logins(d.people), TLS: tlsConfig,
+		Mode: smtpd.Submission, Pipeline: d.pipeline, Authenticate: logins(d.people.Authenticate), TLS: tlsConfig,
 		AllowPlaintext: d.allowPlaintext, Hostname: d.hostname, Log: d.log.With("part", "submission"),
 	})
 	imap := imapd.New(imapd.Config{

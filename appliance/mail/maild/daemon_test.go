@@ -1,10 +1,12 @@
 package maild
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/smtp"
 	"os"
 	"slices"
@@ -12,7 +14,9 @@ import (
 	"time"
 
 	"pillarbox/appliance/api/mailapi"
+	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/queue"
+	"pillarbox/appliance/mail/smtpd"
 	"pillarbox/appliance/mail/trace"
 )
 
@@ -60,6 +64,26 @@ func TestShutdownAtOnce(t *testing.T) {
 	}
 	c.Close() // as if its time were over
 	<-stopped
+}
+
+// TestLogins checks what the SMTP server hears of a login.
+func TestLogins(t *testing.T) {
+	fault := errors.New("disk on fire")
+	for from, want := range map[error]error{
+		nil:                       nil,
+		account.ErrBadCredentials: smtpd.ErrBadCredentials,
+		account.ErrThrottled:      smtpd.ErrThrottled,
+		account.ErrBusy:           smtpd.ErrBusy,
+		fault:                     fault,
+	} {
+		check := logins(func(context.Context, string, string, netip.Addr) (*account.User, error) {
+			return &account.User{Address: "ann@example.org"}, from
+		})
+		p, err := check(t.Context(), "ann", "secret", netip.Addr{})
+		if !errors.Is(err, want) || (p.Address != "") != (want == nil) {
+			t.Errorf("%v: got %+v, %v, want %v", from, p, err, want)
+		}
+	}
 }
 
 // TestQueueEvents checks what administrators hear of mail that was given up.

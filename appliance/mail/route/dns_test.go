@@ -86,6 +86,7 @@ func TestDNS(t *testing.T) {
 		"MX loop.test.":     {"loop.test. 1 IN CNAME loop2.test.", "loop2.test. 1 IN CNAME loop.test."},
 		"MX noend.test.":    {"noend.test. 1 IN CNAME empty.test."},
 		"MX old.test.":      {"old.test. 1 IN MX 10 a.test."},
+		"MX older.test.":    {"older.test. 1 IN MX 10 a.test."},
 		"MX other.test.":    {"stranger.test. 1 IN MX 10 evil.test."},
 		"A both.test.":      {"both.test. 1 IN A 192.0.2.1"},
 		"AAAA both.test.":   {"both.test. 1 IN AAAA 2001:db8::1"},
@@ -111,6 +112,8 @@ func TestDNS(t *testing.T) {
 			m.Truncated = true
 		case name == "old.test." && q.IsEdns0() != nil: // as servers from before EDNS do
 			m.Question, m.Rcode = nil, dns.RcodeFormatError
+		case name == "older.test." && q.IsEdns0() != nil:
+			m.Rcode = dns.RcodeNotImplemented
 		case name == "odd.test.":
 			m.Rcode = dns.RcodeFormatError
 		case name == "confused.test.":
@@ -135,6 +138,7 @@ func TestDNS(t *testing.T) {
 		"nx.test":       "[] nx.test: no such domain",
 		"dangling.test": "[] nx.test: no such domain",
 		"old.test":      "[{10 a.test}] <nil>",
+		"older.test":    "[{10 a.test}] <nil>",
 		"odd.test":      "[] DNS server 127.0.0.1:" + port + ": answered FORMERR",
 		"fail.test":     "[] DNS server 127.0.0.1:" + port + ": answered SERVFAIL",
 		"confused.test": "[] DNS server 127.0.0.1:" + port + ": answer to another question",
