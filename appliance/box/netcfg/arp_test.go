@@ -90,6 +90,15 @@ func TestFixedAddressIsTaken(t *testing.T) {
 		if n := b.changes.Load() - before; n > 1 {
 			t.Errorf("told %d times", n)
 		}
+		last := fmt.Sprintf("02:00:00:00:%02x:%02x", 999/256, 999%256)
+		for range 3 { // one of them stays
+			time.Sleep(defendInterval)
+			b.around.take("198.51.100.7", last)
+		}
+		synctest.Wait()
+		if n := b.changes.Load() - before; n != 1 {
+			t.Errorf("told %d times, with the one that stays", n)
+		}
 		time.Sleep(takenShown)
 		_, problems, _ = b.Status()
 		expect(t, "no sign of it any more", strings.Join(problems, "; "), "")

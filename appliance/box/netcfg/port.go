@@ -36,9 +36,9 @@ type port struct {
 	four    bool        // a DHCP server was there once: the network has IPv4
 	taken   *TakenError // somebody else used the address lately
 	takenAt time.Time
-	// takenTold is when it was last told of.
-	takenTold time.Time
-	unwatch   context.CancelFunc // ends the watch over the address; nil: none
+	told    *TakenError // the last that the log and the neighbours were told of
+	toldAt  time.Time
+	unwatch context.CancelFunc // ends the watch over the address; nil: none
 }
 
 // takenShown is how long a conflict is told of after its last sign. Stations speak
@@ -178,7 +178,7 @@ func (p *port) watch(ctx context.Context, addr netip.Addr) {
 		p.unwatch()
 	}
 	ctx, p.unwatch = context.WithCancel(ctx)
-	p.taken = nil
+	p.taken, p.told = nil, nil
 	go func() {
 		for ctx.Err() == nil {
 			if err := p.m.Neighbourhood.Watch(ctx, p.link.Name, addr, p.setTaken); err != nil && ctx.Err() == nil {
@@ -192,10 +192,10 @@ func (p *port) watch(ctx context.Context, addr netip.Addr) {
 func (p *port) setTaken(taken *TakenError) {
 	p.mu.Lock()
 	// One who claims the address by ever another name fills no log.
-	fresh := (p.taken == nil || p.taken.Owner != taken.Owner) && time.Since(p.takenTold) >= defendInterval
+	fresh := (p.told == nil || p.told.Owner != taken.Owner) && time.Since(p.toldAt) >= defendInterval
 	p.taken, p.takenAt = taken, time.Now()
 	if fresh {
-		p.takenTold = p.takenAt
+		p.told, p.toldAt = taken, p.takenAt
 	}
 	p.mu.Unlock()
 	if fresh {
