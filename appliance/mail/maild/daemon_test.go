@@ -3,13 +3,16 @@ package maild
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/smtp"
+	"net/textproto"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +86,32 @@ func TestLogins(t *testing.T) {
 		if !errors.Is(err, want) || (p.Address != "") != (want == nil) {
 			t.Errorf("%v: got %+v, %v, want %v", from, p, err, want)
 		}
+	}
+}
+
+// TestTooMuch has an address behind more aliases than are followed.
+func TestTooMuch(t *testing.T) {
+	r := start(t, t.TempDir(), "")
+	r.setUp()
+	last := "ann@example.org"
+	for i := range 20 {
+		next := fmt.Sprintf("a%d@example.org", i)
+		if _, err := r.AddAlias(t.Context(), mailapi.Alias{Address: next, Target: last}); err != nil {
+			t.Fatal(err)
+		}
+		last = next
+	}
+	c, err := smtp.Dial(r.addr["smtp"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Mail("x@elsewhere.example"); err != nil {
+		t.Fatal(err)
+	}
+	var reply *textproto.Error
+	if err := c.Rcpt(last); !errors.As(err, &reply) || reply.Code != 550 || !strings.Contains(reply.Msg, "too many") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -112,7 +112,7 @@ func (c *conn) readLine(until time.Time) ([]byte, error) {
 	return line, nil
 }
 
-// pause waits, or until the connection is cut or interrupted.
+// pause waits, or until the connection is cut.
 func (c *conn) pause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
