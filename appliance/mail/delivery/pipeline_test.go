@@ -236,7 +236,7 @@ func TestMostCopies(t *testing.T) {
 	wantCode(t, err, 452)
 }
 
-// TestRecipientTwice checks that who is named twice gets one copy.
+// TestRecipientTwice checks that who is named twice gets one copy and counts once.
 func TestRecipientTwice(t *testing.T) {
 	s := storetest.New(t)
 	p := pipeline(s, directory{"ann@example.org": {Mailboxes: []store.AccountID{account(t, s, store.Quota{})}}})
@@ -247,5 +247,9 @@ func TestRecipientTwice(t *testing.T) {
 	r, err := send(t, p, "ann@example.org", append(to, to...)...)
 	if err != nil || r.Delivered != 1 || r.Queued != 10 {
 		t.Errorf("%+v, %v", r, err)
+	}
+	m, err := trace.Lookup(t.Context(), s, r.ID)
+	if err != nil || len(m.Events) != 1 || len(m.Events[0].Targets) != len(to)-1 {
+		t.Errorf("in the trace: %+v, %v", m, err)
 	}
 }

@@ -122,6 +122,12 @@ func TestClockSetBack(t *testing.T) {
 		if len(h.b.bounces) != 1 || h.s.len() != 1 {
 			t.Errorf("%d bounces, %d left", len(h.b.bounces), h.s.len())
 		}
+		ahead("z@a.example", Record{}) // and nothing else wakes the queue
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if len(a.took()) != 3 {
+			t.Error("what is alone waits for ten years")
+		}
 		stop()
 	})
 }
