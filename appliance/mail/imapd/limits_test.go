@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +17,7 @@ import (
 
 	"pillarbox/appliance/mail/account"
 	"pillarbox/appliance/mail/conntest"
+	"pillarbox/appliance/mail/imapd/session"
 	"pillarbox/appliance/store/search"
 	"pillarbox/appliance/store/store"
 )
@@ -271,8 +274,69 @@ func TestMetadataLimit(t *testing.T) {
 	}
 	c.ok(`SETMETADATA INBOX (/private/e1.1 "y")`)
 	c.ok(`SETMETADATA INBOX (/private/e1.1 NIL /private/e1.2 NIL /private/more "x" /private/e1.1 "z")`)
-	if l := c.command(`SETMETADATA INBOX (/private/evenmore "x")`)[0]; !strings.Contains(l, "NO [METADATA TOOMANY]") {
-		t.Error(l)
+	c.ok(`SETMETADATA INBOX (/private/e1.3 NIL /private/twice "x" /private/twice "y")`)
+	for _, more := range []string{`/private/evenmore "x"`, `/private/evenmore NIL /private/evenmore "x"`, `/private/e1.1 NIL /private/evenmore "x" /private/e1.1 "x"`} {
+		if l := c.command("SETMETADATA INBOX (" + more + ")")[0]; !strings.Contains(l, "NO [METADATA TOOMANY]") {
+			t.Error(more, l)
+		}
+	}
+}
+
+// record keeps a log.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(b)
+}
+
+func (r *record) count(what string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Count(r.text.String(), what)
+}
+
+// TestIDIsLoggedOnce: a client that tells of itself again and again fills no log.
+func TestIDIsLoggedOnce(t *testing.T) {
+	var log record
+	b := newBench(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	c := b.dial()
+	c.login("ann@example.org")
+	c.ok("ID NIL")
+	for range 3 {
+		c.ok(`ID ("name" "chatterbox")`)
+	}
+	if n := log.count("chatterbox"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// TestNothingIsNotedForNoContext: what changes is noted for results that follow
+// (RFC 5267), where there are any.
+func TestNothingIsNotedForNoContext(t *testing.T) {
+	ctx := t.Context()
+	b := newBench(t, nil)
+	u := session.NewUser(b.server.base, b.people.ids["ann@example.org"], "ann@example.org")
+	sel, err := u.Select(ctx, "INBOX", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sel.Close()
+	other := b.dial()
+	other.login("ann@example.org")
+	other.append("INBOX", "", []byte("Subject: one\r\n\r\n"))
+	if up, err := sel.Sync(ctx, true); err != nil || !up.Exists {
+		t.Fatalf("%+v, %v", up, err)
+	}
+	if err := (&conn{sel: sel}).contextsFollow(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(sel.Touched()); n != 0 {
+		t.Errorf("%d messages are noted", n)
 	}
 }
 

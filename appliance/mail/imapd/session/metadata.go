@@ -164,8 +164,8 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 		return err
 	}
 	ops := make([]store.DocOp, 0, len(changes))
-	added := make(map[bool]int)
-	set := make(map[string]bool)
+	type state struct{ private, there bool }
+	after := make(map[string]state) // by key: an entry may be named more than once
 	for _, c := range changes {
 		private := strings.HasPrefix(strings.ToLower(c.Entry), privateRoot+"/")
 		if !private && (mailbox == "" || !a.rights.Has(RightWrite)) {
@@ -181,16 +181,19 @@ func (u *User) SetMetadata(ctx context.Context, mailbox string, changes []Annota
 		if c.Value != nil {
 			// One byte before the value, its form, keeps an empty one apart from none.
 			op.Value = append([]byte{1}, c.Value...)
-			if !set[op.Key] {
-				added[private]++
-			}
 		}
-		set[op.Key] = true
+		after[op.Key] = state{private, c.Value != nil}
 		ops = append(ops, op)
+	}
+	added := make(map[bool]int)
+	for _, e := range after {
+		if e.there {
+			added[e.private]++
+		}
 	}
 	for private, n := range added {
 		if err := u.Store.Docs(ctx, store.TableMetadata, u.prefix(a, private)+"/", "", func(d store.Doc) error {
-			if set[d.Key] {
+			if _, changed := after[d.Key]; changed {
 				return nil // it is replaced, or removed
 			}
 			if n++; n > maxEntries {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,6 +75,61 @@ func TestKeywordsThatCameAndWent(t *testing.T) {
 		if !slices.Contains(got, k) {
 			t.Errorf("%s is in use and forgotten", k)
 		}
+	}
+}
+
+// TestOwnChangesAreForgotten: a session remembers its own changes only until it
+// has been told of what else there is.
+func TestOwnChangesAreForgotten(t *testing.T) {
+	u, s := setup(t, nil, "Subject: one\n\n")
+	ctx := u.Context(t.Context())
+	for _, op := range []store.FlagOp{store.FlagsAdd, store.FlagsRemove} {
+		_, err := s.ChangeFlags(ctx, session.Spans{{Start: 1, Stop: 1}}, store.FlagChange{Op: op, Flags: store.Flags{System: store.Seen}},
+			func([]session.Numbered, bool) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Remembered() == 0 {
+			t.Error("nothing is remembered of a change")
+		}
+		if up, err := s.Sync(ctx, true); err != nil || len(up.Flags) > 0 {
+			t.Errorf("told of its own change: %+v, %v", up, err)
+		}
+		if n := s.Remembered(); n != 0 {
+			t.Errorf("%d changes are remembered", n)
+		}
+	}
+}
+
+// TestAppendThatIsCutShort: of several messages all are taken or none, also where
+// the session is ended amid them.
+func TestAppendThatIsCutShort(t *testing.T) {
+	u, s := setup(t, nil)
+	s.Close()
+	box, err := u.Target(t.Context(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 60 { // a store that has room for a change may take it from who is ended
+		a := u.NewAppend(box)
+		for _, keyword := range []string{"good", strings.Repeat("x", 1000)} {
+			m, err := a.Begin(t.Context(), store.Flags{Keywords: []string{keyword}}, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.End(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if uids, err := a.Commit(ended); err == nil {
+			t.Errorf("committed %v", uids)
+		}
+		a.Abort()
+	}
+	if box, err = u.Target(t.Context(), "INBOX"); err != nil || box.Messages != 0 {
+		t.Errorf("%d messages are there, %v", box.Messages, err)
 	}
 }
 
