@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"pillarbox/appliance/store/blob"
 )
 
 // A value that is moved between the look-up and the reading is read where it is
@@ -125,5 +127,51 @@ func TestSnapshotLeavesOutWhatCannotBeRead(t *testing.T) {
 	}
 	if len(docs) != 1 || docs[0] != "good" || len(p.Damage) != 1 {
 		t.Errorf("documents %q, damage %+v", docs, p.Damage)
+	}
+}
+
+// Badger answers an empty value where it cannot read one: nothing takes that for
+// a record, and nothing that is kept is empty.
+func TestEmptyValueIsNoRecord(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, Options{})
+	acct := newAccount(t, s)
+	at := deliver(t, s, message(1, 100<<10), Placement{Account: acct, Flags: Flags{Keywords: []string{"work"}}}).Placed[0]
+	if _, _, err := s.Expunge(ctx, at.Mailbox, []UID{at.UID}, false); err != nil {
+		t.Fatal(err)
+	}
+	q := Delivery{Body: spooled(t, s, message(2, 3000)), Facts: Facts{Size: 3000}, Placements: []Placement{{Account: acct}},
+		Queue: []QueueEntry{{Recipient: "x@example.net", Created: s.now(), Due: s.now()}},
+		Docs:  []DocOp{{Table: TableTrace, Key: "k", Value: []byte{}, Expires: s.now().AddDate(1, 0, 0)}}}
+	if _, err := s.Deliver(ctx, q); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MarkBackup(ctx, BackupMark{ID: "one", Version: 1, At: s.now()}); err != nil {
+		t.Fatal(err)
+	}
+	tables := map[byte]bool{}
+	v := s.view()
+	defer v.close()
+	if err := v.scan(scanOptions{}, func(k, val []byte) error {
+		tables[k[0]] = true
+		if len(val) == 0 {
+			t.Errorf("row %x is empty", k)
+		}
+		return nil
+	}); err != nil || len(tables) < 12 {
+		t.Errorf("rows of %d tables, %v", len(tables), err)
+	}
+	var f Facts
+	for what, err := range map[string]error{
+		"global": second(decodeGlobal(nil)), "account": second(decodeAccount(nil)), "mailbox": second(decodeMailbox(nil)),
+		"entry": second(decodeEntry(nil)), "email": second(decodeEmail(nil)), "thread": second(decodeThread(nil)),
+		"expunged": second(decodeExpunged(nil)), "deleted mailbox": second(decodeDoomed(nil)), "queue": second(decodeQueue(1, nil)),
+		"document": second(decodeDoc(nil)), "log": second(decodeLog(nil)), "backup": second(decodeBackupMark(keyMeta(metaBackup+"one"), nil)),
+		"facts": second(decodeFacts(s.codec, nil, WantIndex|WantHeader, &f)), "body": second(blob.ParseMeta(nil)),
+		"chunk": second(s.codec.Unpack(nil, nil, 0)), "mailbox name": readRecord(nil).end(),
+	} {
+		if err == nil {
+			t.Errorf("an empty %s is taken for one", what)
+		}
 	}
 }
