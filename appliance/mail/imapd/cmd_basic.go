@@ -23,9 +23,14 @@ func (c *conn) cmdLogout(_ context.Context, cl *call) error {
 // maxIDFields bounds what a client may tell of itself (RFC 2971 section 3.3).
 const maxIDFields = 30
 
+// maxIDLogged bounds what of that the log keeps, in octets: programs tell their
+// name, version and system in less.
+const maxIDLogged = 512
+
 // cmdID answers ID (RFC 2971).
 func (c *conn) cmdID(_ context.Context, _ *call) error {
 	var told []string
+	size := 0
 	c.dec.SP()
 	if !c.dec.Nil() {
 		n := 0
@@ -41,7 +46,9 @@ func (c *conn) cmdID(_ context.Context, _ *call) error {
 				c.dec.Fail("Field too long")
 				return
 			}
-			told = append(told, strings.ToLower(field)+"="+value)
+			if size += len(field) + len(value); size <= maxIDLogged {
+				told = append(told, strings.ToLower(field)+"="+value)
+			}
 		})
 	}
 	if err := c.dec.End(); err != nil {

@@ -300,18 +300,22 @@ func (r *record) count(what string) int {
 	return strings.Count(r.text.String(), what)
 }
 
-// TestIDIsLoggedOnce: a client that tells of itself again and again fills no log.
-func TestIDIsLoggedOnce(t *testing.T) {
+// TestIDInLog: a client that tells of itself again and again, or at length,
+// fills no log.
+func TestIDInLog(t *testing.T) {
 	var log record
 	b := newBench(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	c := b.dial()
 	c.login("ann@example.org")
 	c.ok("ID NIL")
 	for range 3 {
-		c.ok(`ID ("name" "chatterbox")`)
+		c.ok(`ID ("name" "chatterbox" "vendor" "` + strings.Repeat("x", 1000) + `")`)
 	}
 	if n := log.count("chatterbox"); n != 1 {
 		t.Errorf("logged %d times", n)
+	}
+	if n := log.count("xxx"); n != 0 {
+		t.Error("a field of 1,000 octets is logged")
 	}
 }
 
