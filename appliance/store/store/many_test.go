@@ -155,6 +155,26 @@ func TestCopyWithoutFlags(t *testing.T) {
 	}
 }
 
+func TestFlagsThatAreKept(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, Options{})
+	acct := newAccount(t, s)
+	in := deliver(t, s, message(1, 300), Placement{Account: acct, Flags: Flags{System: Deleted | Draft, Keywords: []string{"old"}}}).Placed[0]
+	for _, c := range []struct {
+		to   Flags
+		keep FlagMask
+		want Flags
+	}{
+		{Flags{System: Seen}, FlagMask{System: Deleted | Flagged, Keywords: true}, Flags{System: Seen | Deleted, Keywords: []string{"old"}}},
+		{Flags{Keywords: []string{"new"}}, FlagMask{System: Seen}, Flags{System: Seen, Keywords: []string{"new"}}},
+	} {
+		r, err := s.ChangeFlags(ctx, in.Mailbox, []UID{in.UID}, FlagChange{Op: FlagsSet, Flags: c.to, Keep: c.keep})
+		if err != nil || len(r.Changed) != 1 || r.Changed[0].Flags.System != c.want.System || !slices.Equal(r.Changed[0].Flags.Keywords, c.want.Keywords) {
+			t.Errorf("%+v, %v, want %+v", r.Changed, err, c.want)
+		}
+	}
+}
+
 // A scan sees what an op and those before it changed, whether Badger has it or not.
 func TestStageScans(t *testing.T) {
 	s := open(t, Options{})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,10 +72,16 @@ func TestSnapshotLeavesOutWhatCannotBeRead(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	pattern := bytes.Repeat([]byte("a pattern to be found "), 500)
+	noise := make([]byte, 200<<10)
+	random := rand.NewChaCha8([32]byte{1})
+	_, _ = random.Read(noise) // which does not shrink, so that it is found too
 	for n := range 2 {
 		s, err := Open(ctx, dir, Options{Small: true})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if n == 0 {
+			deliver(t, s, append(message(1, 100), noise...), Placement{Account: newAccount(t, s)})
 		}
 		for _, key := range []string{"bad", "good"}[:2-2*n] {
 			if err := s.UpdateDocs(ctx, DocOp{Table: TableSetting, Key: key, Value: append([]byte(key), pattern...)}); err != nil {
@@ -95,16 +102,20 @@ func TestSnapshotLeavesOutWhatCannotBeRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at := bytes.Index(raw, append([]byte("bad"), pattern...)); at >= 0 {
-			raw[at+100] ^= 1
-			spoilt++
+		for _, what := range [][]byte{append([]byte("bad"), pattern...), noise[150<<10:][:100]} {
+			if at := bytes.Index(raw, what); at >= 0 {
+				raw[at+50] ^= 1
+				spoilt++
+			}
+		}
+		if spoilt > 0 {
 			if err := os.WriteFile(name, raw, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if spoilt != 1 {
-		t.Fatalf("found in %d of %d files", spoilt, len(files))
+	if spoilt != 2 {
+		t.Fatalf("found %d times in %d files", spoilt, len(files))
 	}
 	s, err := Open(ctx, dir, Options{Small: true})
 	if err != nil {
@@ -127,6 +138,17 @@ func TestSnapshotLeavesOutWhatCannotBeRead(t *testing.T) {
 	}
 	if len(docs) != 1 || docs[0] != "good" || len(p.Damage) != 1 {
 		t.Errorf("documents %q, damage %+v", docs, p.Damage)
+	}
+	if err := p.Bodies(ctx, 0, func(k, val []byte) error {
+		if len(val) == 0 {
+			t.Errorf("row %x has no value", k)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Damage) != 2 {
+		t.Errorf("with bodies, damage %+v", p.Damage)
 	}
 }
 
