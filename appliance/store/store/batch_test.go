@@ -91,3 +91,43 @@ func TestDeliverAllStopsAtTheFirstRefused(t *testing.T) {
 		t.Errorf("nothing: %v %v", done, err)
 	}
 }
+
+// TestManyAtOnce: rows of many messages are read in parts, those of a message
+// that is in the mailbox twice among them, and UIDs that are not there.
+func TestManyAtOnce(t *testing.T) {
+	const messages = 3*aheadShare + 7
+	ctx := context.Background()
+	s := open(t, Options{})
+	acct := newAccount(t, s)
+	ds := make([]Delivery, messages)
+	for i := range ds {
+		ds[i] = Delivery{Body: spooled(t, s, message(i, 300)), Placements: []Placement{{Account: acct}}}
+	}
+	done, err := s.DeliverAll(ctx, ds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := done[0].Placed[0].Mailbox
+	uids := make([]UID, 2*messages+20)
+	for i := range uids {
+		uids[i] = UID(i + 1)
+	}
+	copied, err := s.Copy(ctx, box, uids[:messages], box, FlagMask{})
+	if err != nil || len(copied.To) != messages {
+		t.Fatalf("%d copied: %v", len(copied.To), err)
+	}
+	gaps := []UID{3, messages - 1, messages + 5}
+	if gone, _, err := s.Expunge(ctx, box, gaps, false); err != nil || len(gone) != len(gaps) {
+		t.Fatalf("%d expunged: %v", len(gone), err)
+	}
+	if r, err := s.ChangeFlags(ctx, box, uids, FlagChange{Op: FlagsAdd, Flags: Flags{System: Deleted}}); err != nil || len(r.Changed) != 2*messages-len(gaps) {
+		t.Fatalf("%d changed: %v", len(r.Changed), err)
+	}
+	gone, _, err := s.Expunge(ctx, box, uids, true)
+	if err != nil || len(gone) != 2*messages-len(gaps) {
+		t.Fatalf("%d expunged: %v", len(gone), err)
+	}
+	if q, err := s.Quota(ctx, acct); err != nil || q.Messages != 0 || q.Bytes != 0 {
+		t.Errorf("%+v %v", q, err)
+	}
+}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -104,29 +106,53 @@ func (s *stage) get(k []byte) ([]byte, error) {
 	return out, err
 }
 
+// aheadShare is how many rows are worth another processor.
+const aheadShare = 256
+
 // readAhead reads the rows of a table that get is about to be asked for, by the
 // ids their keys end in, ascending: those of neighbours cost a fraction in one
-// go. Where they lie far apart it does nothing.
+// go, and of many all processors read a part. Where they lie far apart it does
+// nothing.
 func (s *stage) readAhead(prefix []byte, ids []uint64, keyOf func(uint64) []byte) error {
-	n := uint64(len(ids))
-	if n < 8 || ids[n-1]-ids[0] > 8*n {
+	n := len(ids)
+	if n < 8 || ids[n-1]-ids[0] > 8*uint64(n) {
 		return nil
 	}
+	keys, vals := make([][]byte, n), make([][]byte, n)
+	for i, id := range ids {
+		keys[i] = keyOf(id)
+	}
+	parts := max(1, min(runtime.GOMAXPROCS(0), n/aheadShare))
+	errs := make([]error, parts)
+	var all sync.WaitGroup
+	for p := range parts {
+		from, to := p*n/parts, (p+1)*n/parts
+		all.Go(func() { errs[p] = s.readPart(prefix, keys[from:to], vals[from:to]) })
+	}
+	all.Wait()
 	if s.reads == nil {
 		s.reads = make(map[string][]byte, n)
 	}
-	for _, id := range ids {
-		s.reads[string(keyOf(id))] = nil
+	for i, k := range keys {
+		s.reads[string(k)] = vals[i]
 	}
+	return errors.Join(errs...)
+}
+
+// readPart reads the rows of ascending keys into vals, nil for those not there.
+func (s *stage) readPart(prefix []byte, keys, vals [][]byte) error {
 	t := s.c.s.db.NewTransactionAt(newest, false)
 	defer t.Discard()
-	end := keyOf(ids[n-1])
-	return scanTxn(t, scanOptions{prefix: prefix, from: keyOf(ids[0])}, func(k, val []byte) error {
-		if bytes.Compare(k, end) > 0 {
+	at := 0
+	return scanTxn(t, scanOptions{prefix: prefix, from: keys[0]}, func(k, val []byte) error {
+		for at < len(keys) && bytes.Compare(keys[at], k) < 0 {
+			at++
+		}
+		if at == len(keys) {
 			return errStop
 		}
-		if _, wanted := s.reads[string(k)]; wanted {
-			s.reads[string(k)] = append([]byte{}, val...)
+		for ; at < len(keys) && bytes.Equal(keys[at], k); at++ { // an id may be there twice
+			vals[at] = bytes.Clone(val)
 		}
 		return nil
 	})
