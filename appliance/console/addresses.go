@@ -59,40 +59,46 @@ func (m *model) newAddress(label string, domains []mailapi.Domain) *field {
 func (m *model) openAddAlias(domains []mailapi.Domain) tea.Cmd {
 	T := m.c.T
 	address := m.newAddress(T("The further address"), domains)
-	target := m.aliasTarget("")
+	target := m.aliasTarget("", address.value)
+	to := func() string { return inDomainOf(address.value(), target.value()) }
 	m.openForm(&form{
 		title: T("Add an alias"), button: T("Add an alias"), fields: []*field{address, target},
 		submit: func(ctx context.Context) error {
-			_, err := m.mail.AddAlias(ctx, mailapi.Alias{Address: address.value(), Target: target.value()})
+			_, err := m.mail.AddAlias(ctx, mailapi.Alias{Address: address.value(), Target: to()})
 			return err
 		},
 		done: func() tea.Cmd {
-			return m.back(T("Mail to %s goes to %s from now on.", address.value(), target.value()))()
+			return m.back(T("Mail to %s goes to %s from now on.", address.value(), to()))()
 		},
 	})
 	return nil
 }
 
-func (m *model) aliasTarget(now string) *field {
+// aliasTarget asks where mail to an alias goes.
+func (m *model) aliasTarget(now string, alias func() string) *field {
 	T := m.c.T
-	return newField(field{id: "target", label: T("Mail to it goes to"), help: T("The address of a mailbox, such as ann@example.org; one elsewhere is possible too."), check: checked(m.c, config.Member)}, now)
+	check := checked(m.c, config.Member)
+	return newField(field{id: "target", label: T("Mail to it goes to"), help: T("The address of a mailbox, such as ann@example.org; one elsewhere is possible too."), check: func(v string) error {
+		return check(inDomainOf(alias(), v))
+	}}, now)
 }
 
 func (m *model) alias(a mailapi.Alias) *list {
 	T := m.c.T
 	return &list{title: a.Address, intro: T("Mail to %s goes to %s.", a.Address, a.Target), items: []item{
 		{T("Let it lead to another address"), "", func() tea.Cmd {
-			target := m.aliasTarget(a.Target)
+			target := m.aliasTarget(a.Target, func() string { return a.Address })
+			to := func() string { return inDomainOf(a.Address, target.value()) }
 			m.openForm(&form{
 				title: a.Address, button: T("Change it"), fields: []*field{target},
 				submit: func(ctx context.Context) error {
-					to := target.value()
-					_, err := m.mail.ChangeAlias(ctx, a.Address, mailapi.AliasChange{Target: &to})
+					target := to()
+					_, err := m.mail.ChangeAlias(ctx, a.Address, mailapi.AliasChange{Target: &target})
 					return err
 				},
 				done: func() tea.Cmd {
 					m.pop(1)
-					return m.back(T("Mail to %s goes to %s from now on.", a.Address, target.value()))()
+					return m.back(T("Mail to %s goes to %s from now on.", a.Address, to()))()
 				},
 			})
 			return nil
@@ -129,11 +135,11 @@ func (m *model) change(do func(ctx context.Context) error, done func() tea.Cmd) 
 func (m *model) openAddGroup(domains []mailapi.Domain) tea.Cmd {
 	T := m.c.T
 	address := m.newAddress(T("Address of the group"), domains)
-	members := m.groupMembers("members")
+	members := m.groupMembers("members", address.value)
 	m.openForm(&form{
 		title: T("Add a group"), button: T("Add a group"), fields: []*field{address, members},
 		submit: func(ctx context.Context) error {
-			_, err := m.mail.AddGroup(ctx, mailapi.Group{Address: address.value(), Members: addressesIn(members.value())})
+			_, err := m.mail.AddGroup(ctx, mailapi.Group{Address: address.value(), Members: addressesIn(members.value(), address.value())})
 			return err
 		},
 		done: func() tea.Cmd { return m.back(T("%s can be used.", address.value()))() },
@@ -141,11 +147,12 @@ func (m *model) openAddGroup(domains []mailapi.Domain) tea.Cmd {
 	return nil
 }
 
-// groupMembers asks for members; id is as the API names them.
-func (m *model) groupMembers(id string) *field {
+// groupMembers asks for members of the group that has an address; id is as the
+// API names them.
+func (m *model) groupMembers(id string, group func() string) *field {
 	T := m.c.T
 	return newField(field{id: id, label: T("Members"), help: T("Addresses with spaces between. More can be added later."), check: func(v string) error {
-		list := addressesIn(v)
+		list := addressesIn(v, group())
 		if len(list) == 0 {
 			return errors.New(T("Please fill this in."))
 		}
@@ -159,8 +166,21 @@ func (m *model) groupMembers(id string) *field {
 }
 
 // addressesIn are the addresses in a line, however they are parted.
-func addressesIn(line string) []string {
-	return strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ',' || r == ';' })
+func addressesIn(line, group string) []string {
+	list := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ',' || r == ';' })
+	for i, name := range list {
+		list[i] = inDomainOf(group, name)
+	}
+	return list
+}
+
+// inDomainOf makes a name alone an address beside another one.
+func inDomainOf(address, name string) string {
+	_, domain, ok := strings.Cut(address, "@")
+	if !ok || domain == "" || name == "" || strings.Contains(name, "@") {
+		return name
+	}
+	return name + "@" + domain
 }
 
 // group shows who is in a group; Enter takes one out.
@@ -202,11 +222,11 @@ func (m *model) group(address string) *list {
 
 func (m *model) openAddMembers(group string) tea.Cmd {
 	T := m.c.T
-	members := m.groupMembers("add")
+	members := m.groupMembers("add", func() string { return group })
 	m.openForm(&form{
 		title: group, button: T("Add members"), fields: []*field{members},
 		submit: func(ctx context.Context) error {
-			_, err := m.mail.ChangeGroup(ctx, group, mailapi.GroupChange{Add: addressesIn(members.value())})
+			_, err := m.mail.ChangeGroup(ctx, group, mailapi.GroupChange{Add: addressesIn(members.value(), group)})
 			return err
 		},
 		done: m.back(""),
