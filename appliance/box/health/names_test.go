@@ -26,7 +26,7 @@ func (b *namesOf) TestNetwork(_ context.Context, r boxapi.TestRequest) (*boxapi.
 // That no name server answers is told when it has been so for a while, and no
 // longer once one does; that boxd is silent says nothing of them.
 func TestNameServers(t *testing.T) {
-	b := &namesOf{tried: boxapi.NetworkTest{Detail: "192.0.2.53: answers NXDOMAIN"}}
+	b := &namesOf{tried: boxapi.NetworkTest{Detail: "192.0.2.53: NXDOMAIN"}}
 	m := monitor(t, Config{Init: silentInit{}, Box: b, Mail: silentMail{}})
 	for i, step := range []struct {
 		ok   bool
@@ -43,7 +43,7 @@ func TestNameServers(t *testing.T) {
 		if len(f) != 1 || f[0].level != step.want {
 			t.Fatalf("try %d: %+v, want %v", i+1, f, step.want)
 		}
-		if step.want == healthapi.Watch && f[0].what != "No name server answers as it should: 192.0.2.53: answers NXDOMAIN." {
+		if step.want == healthapi.Watch && f[0].what != "No name server answers as it should: 192.0.2.53: NXDOMAIN." {
 			t.Errorf("try %d: %q", i+1, f[0].what)
 		}
 		if b.asked[i] != boxapi.TestDNS {

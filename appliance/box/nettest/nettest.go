@@ -173,7 +173,7 @@ func (c Config) lookup(ctx context.Context, q *dns.Msg, server string) (*dns.Msg
 		return nil, err
 	}
 	if r.Rcode != dns.RcodeSuccess {
-		return nil, fmt.Errorf("answers %s", dns.RcodeToString[r.Rcode])
+		return nil, errors.New(dns.RcodeToString[r.Rcode]) // a word of every language
 	}
 	return r, nil
 }

@@ -82,7 +82,7 @@ func TestRun(t *testing.T) {
 		{boxapi.TestGateway, func(n *network) { n.mac = errors.New("does not answer") }, false, "192.0.2.1: does not answer"},
 		{boxapi.TestGateway, func(n *network) { n.interfaces[1].Gateway = "" }, false, "no router is known"},
 		{boxapi.TestDNS, nil, true, "192.0.2.54"},
-		{boxapi.TestDNS, func(n *network) { n.rcode = dns.RcodeServerFailure; n.interfaces[1].DNS = []string{"192.0.2.54"} }, false, "192.0.2.54: answers SERVFAIL"},
+		{boxapi.TestDNS, func(n *network) { n.rcode = dns.RcodeServerFailure; n.interfaces[1].DNS = []string{"192.0.2.54"} }, false, "192.0.2.54: SERVFAIL"},
 		{boxapi.TestDNS, func(n *network) { n.interfaces[1].DNS = nil }, false, "no name server is known"},
 		{boxapi.TestTime, nil, true, "ntp.example.org, +0.012 s"},
 		{boxapi.TestTime, func(n *network) { n.ntp = errors.New("no answer") }, false, "ntp.example.org: no answer"},
