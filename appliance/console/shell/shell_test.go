@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"pillarbox/appliance/console/ptytest"
 )
 
 // asShell has the test program be the shell on its standard input: Ctrl-C is for
@@ -50,23 +52,7 @@ type line struct {
 // open runs a shell on a terminal that somebody left in raw mode.
 func open(t *testing.T) *line {
 	t.Helper()
-	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { far.Close() })
-	n, err := unix.IoctlGetInt(int(far.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(far.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	near, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { near.Close() })
+	far, near := ptytest.Open(t)
 	if _, err := term.MakeRaw(int(near.Fd())); err != nil {
 		t.Fatal(err)
 	}
